@@ -1,0 +1,1 @@
+//! Programs that measure Tatabox against named peers; see `src/bin/`.

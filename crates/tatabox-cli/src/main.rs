@@ -1,0 +1,2 @@
+//! The command `tatabox`.
+fn main() {}

@@ -1,0 +1,1 @@
+//! What can be guessed without a model: k-mer frequencies and Markov chains.

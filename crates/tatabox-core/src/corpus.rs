@@ -1,0 +1,1 @@
+//! Sampling windows from a genome.

@@ -1,0 +1,1 @@
+//! A genome at two bits a base, mapped from disk.

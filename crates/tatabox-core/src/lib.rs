@@ -1,0 +1,31 @@
+//! Sequences, tokenisers, masks and analyses for language models of DNA: plain values, no tensors, no printing.
+//!
+//! The modules are listed in order; a module uses only those above it.
+//!
+//! ```text
+//! FASTA ─▶ Sequence ─▶ Tokens ─▶ Masked ─▶ (engine) ─▶ Scores ─▶ Report
+//! ```
+
+pub mod error;
+pub mod rng;
+pub mod units;
+
+pub mod seq;
+
+pub mod io;
+
+pub mod genome;
+
+pub mod tokenizer;
+
+pub mod corpus;
+
+pub mod mask;
+
+pub mod baseline;
+
+pub mod simulate;
+
+pub mod report;
+
+pub use error::{Error, Result};

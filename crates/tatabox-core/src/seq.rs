@@ -1,0 +1,1 @@
+//! A DNA sequence as base codes.

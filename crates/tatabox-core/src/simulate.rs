@@ -1,0 +1,1 @@
+//! A genome with known truth.

@@ -1,0 +1,1 @@
+//! Tokenisers: sequence to token ids, and back.

@@ -1,0 +1,1 @@
+//! Models, training, checkpoints and run directories of Tatabox.
