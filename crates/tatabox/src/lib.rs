@@ -1,1 +1,17 @@
 //! Models, training, checkpoints and run directories of Tatabox.
+//!
+//! The modules are listed in order; a module uses only those above it.
+
+pub mod error;
+
+pub mod settings;
+
+pub mod config;
+
+pub mod schedule;
+
+pub mod weights;
+
+pub mod checkpoint;
+
+pub use error::{Error, Result};

@@ -1,0 +1,422 @@
+//! Settings: the values of a recipe by their dotted keys, each with the place where it was written.
+//!
+//! A recipe is read in two halves. Here it becomes a flat list of keys and values; [`crate::recipe`] asks for each key it knows, with
+//! its range. What nobody asked for is unknown, and the nearest key that somebody did ask for is the hint.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+use std::path::Path;
+
+use toml::de::{DeTable, DeValue};
+
+use crate::error::{Error, Result};
+
+/// A value as TOML gives it, without its spans.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// A string.
+    Text(String),
+    /// A whole number.
+    Integer(i64),
+    /// A number with a point or an exponent.
+    Float(f64),
+    /// `true` or `false`.
+    Boolean(bool),
+    /// A list.
+    List(Vec<Value>),
+}
+
+impl std::fmt::Display for Value {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Value::Text(text) => write!(f, "\"{text}\""),
+            Value::Integer(number) => write!(f, "{number}"),
+            Value::Float(number) => write!(f, "{number}"),
+            Value::Boolean(yes) => write!(f, "{yes}"),
+            Value::List(values) => {
+                let values: Vec<String> = values.iter().map(Value::to_string).collect();
+                write!(f, "[{}]", values.join(", "))
+            }
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Setting {
+    value: Value,
+    place: String,
+}
+
+/// The settings of one recipe with the `--set` options over it, and which of them were asked for.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    given: BTreeMap<String, Setting>,
+    asked: Vec<String>,
+}
+
+impl Settings {
+    /// No settings: every question gets its default.
+    pub fn empty() -> Self {
+        Self::default()
+    }
+
+    /// The settings of a TOML file.
+    ///
+    /// # Errors
+    /// The file cannot be read, is not TOML, or holds a value that no recipe has (a date, a table in a list).
+    pub fn read(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path).map_err(Error::file("read", path))?;
+        Self::parse(&text, &path.display().to_string())
+    }
+
+    /// The settings of a TOML text; `name` is what errors call it.
+    ///
+    /// # Errors
+    /// As [`Settings::read`].
+    pub fn parse(text: &str, name: &str) -> Result<Self> {
+        let place = |at: usize| {
+            let at = at.min(text.len());
+            format!("{name}, line {}", text.as_bytes()[..at].iter().filter(|&&byte| byte == b'\n').count() + 1)
+        };
+        let table = DeTable::parse(text).map_err(|error| Error::Recipe {
+            place: place(error.span().map_or(0, |span| span.start)),
+            what: format!("expected TOML, got something else: {}", error.message()),
+            hint: String::new(),
+        })?;
+        let mut settings = Self::empty();
+        settings.add_table(table.get_ref(), "", &place)?;
+        Ok(settings)
+    }
+
+    /// Puts one `--set key=value` over what the recipe says. The value is TOML, or a plain word (`mask.strategy=random-mask`).
+    ///
+    /// # Errors
+    /// There is no `=`, no key, or no value.
+    pub fn set(&mut self, assignment: &str) -> Result<()> {
+        let place = format!("--set {assignment}");
+        let wrong = |what: &str| Error::Recipe {
+            place: place.clone(),
+            what: what.to_string(),
+            hint: "write `--set train.steps=1000`: the key with its section, `=`, and the value".to_string(),
+        };
+        let (key, text) = assignment.split_once('=').ok_or_else(|| wrong("expected `key=value`, got no `=`"))?;
+        let (key, text) = (key.trim(), text.trim());
+        if key.is_empty() || text.is_empty() {
+            return Err(wrong("expected `key=value`, got an empty key or value"));
+        }
+        let value = match DeValue::parse(text) {
+            Ok(value) => plain_value(value.get_ref(), &place)?,
+            // A word without quotes is no TOML, but it is what everybody types.
+            Err(_) if text.chars().all(|c| c.is_alphanumeric() || "-_:,./+ ".contains(c)) => Value::Text(text.to_string()),
+            Err(error) => return Err(wrong(&format!("expected a TOML value, got `{text}`: {}", error.message()))),
+        };
+        self.given.insert(key.to_string(), Setting { value, place });
+        Ok(())
+    }
+
+    fn add_table(&mut self, table: &DeTable<'_>, prefix: &str, place: &dyn Fn(usize) -> String) -> Result<()> {
+        for (name, value) in table.iter() {
+            let key = format!("{prefix}{}", name.get_ref());
+            let place_of_key = place(name.span().start);
+            match value.get_ref() {
+                DeValue::Table(inner) => self.add_table(inner, &format!("{key}."), place)?,
+                other => {
+                    let value = plain_value(other, &place_of_key)?;
+                    self.given.insert(key, Setting { value, place: place_of_key });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn ask(&mut self, key: &str) -> Option<Setting> {
+        if !self.asked.iter().any(|asked| asked == key) {
+            self.asked.push(key.to_string());
+        }
+        self.given.get(key).cloned()
+    }
+
+    /// True where the recipe or a `--set` gives this key.
+    pub fn has(&self, key: &str) -> bool {
+        self.given.contains_key(key)
+    }
+
+    /// Where a key was written, for an error about two keys that do not fit each other.
+    pub fn place(&self, key: &str) -> String {
+        self.given.get(key).map_or_else(|| "the defaults".to_string(), |setting| setting.place.clone())
+    }
+
+    /// An error about a key that was read already.
+    pub fn refuse(&self, key: &str, got: impl std::fmt::Display, expected: &str, hint: &str) -> Error {
+        Error::Recipe {
+            place: self.place(key),
+            what: format!("`{key}` is {got}, but {expected}"),
+            hint: hint.to_string(),
+        }
+    }
+
+    /// The value of a key as it was written, if it is given.
+    pub fn raw(&mut self, key: &str) -> Option<Value> {
+        self.ask(key).map(|setting| setting.value)
+    }
+
+    /// A whole number in a range.
+    ///
+    /// # Errors
+    /// It is no whole number, or outside.
+    pub fn whole(&mut self, key: &str, default: u64, range: RangeInclusive<u64>) -> Result<u64> {
+        let Some(value) = self.raw(key) else { return Ok(default) };
+        let number = match value {
+            Value::Integer(number) => u64::try_from(number).ok(),
+            // 1e6 is a float in TOML, and a natural way to write a million steps.
+            Value::Float(number) if number >= 0.0 && number.fract() == 0.0 && number < 9.0e15 => Some(number as u64),
+            _ => None,
+        };
+        match number {
+            Some(number) if range.contains(&number) => Ok(number),
+            _ => {
+                let (from, to) = (range.start(), range.end());
+                let expected = match *to {
+                    u64::MAX => format!("must be a whole number of at least {from}"),
+                    to => format!("must be a whole number from {from} to {to}"),
+                };
+                Err(self.refuse(key, value_of(&self.given, key), &expected, &format!("set `{key} = {default}`, the default")))
+            }
+        }
+    }
+
+    /// A number in a range.
+    ///
+    /// # Errors
+    /// It is no number, or outside.
+    pub fn number(&mut self, key: &str, default: f64, range: RangeInclusive<f64>) -> Result<f64> {
+        let Some(value) = self.raw(key) else { return Ok(default) };
+        let number = match value {
+            Value::Integer(number) => Some(number as f64),
+            Value::Float(number) => Some(number),
+            _ => None,
+        };
+        match number {
+            Some(number) if range.contains(&number) => Ok(number),
+            _ => {
+                let expected = format!("must be a number from {} to {}", range.start(), range.end());
+                Err(self.refuse(key, value_of(&self.given, key), &expected, &format!("set `{key} = {default}`, the default")))
+            }
+        }
+    }
+
+    /// `true` or `false`.
+    ///
+    /// # Errors
+    /// It is something else.
+    pub fn flag(&mut self, key: &str, default: bool) -> Result<bool> {
+        match self.raw(key) {
+            None => Ok(default),
+            Some(Value::Boolean(yes)) => Ok(yes),
+            Some(other) => Err(self.refuse(key, other, "must be `true` or `false`", &format!("set `{key} = {default}`"))),
+        }
+    }
+
+    /// One of several words.
+    ///
+    /// # Errors
+    /// It is none of them; the nearest is named.
+    pub fn choice<'a>(&mut self, key: &str, default: &'a str, choices: &[&'a str]) -> Result<&'a str> {
+        let Some(value) = self.raw(key) else { return Ok(default) };
+        if let Value::Text(text) = &value {
+            if let Some(choice) = choices.iter().find(|choice| *choice == text) {
+                return Ok(choice);
+            }
+        }
+        let word = match &value {
+            Value::Text(text) => text.clone(),
+            other => other.to_string(),
+        };
+        let nearest = nearest(&word, choices.iter().copied()).unwrap_or(default);
+        let expected = format!("must be one of {}", choices.join(", "));
+        Err(self.refuse(key, value, &expected, &format!("set `{key} = \"{nearest}\"`")))
+    }
+
+    /// A text.
+    ///
+    /// # Errors
+    /// It is no text.
+    pub fn text(&mut self, key: &str, default: &str) -> Result<String> {
+        match self.raw(key) {
+            None => Ok(default.to_string()),
+            Some(Value::Text(text)) => Ok(text),
+            Some(other) => Err(self.refuse(key, other, "must be a text in quotes", &format!("set `{key} = \"{default}\"`"))),
+        }
+    }
+
+    /// To be called when every known key was asked for.
+    ///
+    /// # Errors
+    /// A key was given that nobody asked for; the nearest known key is the hint.
+    pub fn finish(self) -> Result<()> {
+        let Some((key, setting)) = self.given.iter().find(|(key, _)| !self.asked.contains(key)) else { return Ok(()) };
+        let hint = match nearest(key, self.asked.iter().map(String::as_str)) {
+            Some(known) => format!("the nearest known key is `{known}`"),
+            None => "the reference of all keys is in docs/reference/recipe.md".to_string(),
+        };
+        Err(Error::Recipe {
+            place: setting.place.clone(),
+            what: format!("expected a known key, got `{key}`"),
+            hint,
+        })
+    }
+}
+
+fn value_of(given: &BTreeMap<String, Setting>, key: &str) -> String {
+    given.get(key).map_or_else(String::new, |setting| setting.value.to_string())
+}
+
+fn plain_value(value: &DeValue<'_>, place: &str) -> Result<Value> {
+    let refuse = |got: &str| {
+        Err(Error::Recipe {
+            place: place.to_string(),
+            what: format!("expected a text, a number, true, false, or a list of these, got {got}"),
+            hint: String::new(),
+        })
+    };
+    Ok(match value {
+        DeValue::String(text) => Value::Text(text.to_string()),
+        DeValue::Integer(number) => match i64::from_str_radix(number.as_str(), number.radix()) {
+            Ok(number) => Value::Integer(number),
+            Err(_) => return refuse(&format!("the number {}, which has more than 63 bits", number.as_str())),
+        },
+        DeValue::Float(number) => match number.as_str().parse::<f64>() {
+            Ok(number) => Value::Float(number),
+            Err(_) => return refuse(number.as_str()),
+        },
+        DeValue::Boolean(yes) => Value::Boolean(*yes),
+        DeValue::Array(values) => {
+            Value::List(values.iter().map(|value| plain_value(value.get_ref(), place)).collect::<Result<_>>()?)
+        }
+        DeValue::Datetime(_) => return refuse("a date"),
+        DeValue::Table(_) => return refuse("a table"),
+    })
+}
+
+/// The candidate with the fewest edits (optimal string alignment distance) from `word`, or none that is near.
+pub fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    // A key typed without its section (`steps`) is as near as its last part.
+    let distance = |candidate: &str| {
+        let whole = edits(word, candidate);
+        let tail = candidate.rsplit('.').next().map_or(usize::MAX, |tail| edits(word, tail) + 1);
+        let same_tail = word.rsplit('.').next() == candidate.rsplit('.').next() && word.contains('.');
+        if same_tail { whole.min(2) } else { whole.min(tail) }
+    };
+    candidates
+        .map(|candidate| (distance(candidate), candidate))
+        .min_by_key(|(distance, _)| *distance)
+        .filter(|(distance, _)| *distance <= word.chars().count().max(4) / 2)
+        .map(|(_, candidate)| candidate)
+}
+
+fn edits(a: &str, b: &str) -> usize {
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    // rows[i][j]: edits from the first i characters of `a` to the first j of `b`
+    let mut rows = vec![vec![0usize; b.len() + 1]; a.len() + 1];
+    for (i, row) in rows.iter_mut().enumerate() {
+        row[0] = i;
+    }
+    for j in 0..=b.len() {
+        rows[0][j] = j;
+    }
+    for i in 1..=a.len() {
+        for j in 1..=b.len() {
+            let replace = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
+            let mut best = replace.min(rows[i - 1][j] + 1).min(rows[i][j - 1] + 1);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                best = best.min(rows[i - 2][j - 2] + 1);
+            }
+            rows[i][j] = best;
+        }
+    }
+    rows[a.len()][b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RECIPE: &str = "seed = 7\n\n[train]\nsteps = 1e3\nlearning_rate = 4e-4\n\n[mask]\nstrategy = \"kmer-span\"\n";
+
+    #[test]
+    fn gives_values_by_their_dotted_keys() {
+        let mut settings = Settings::parse(RECIPE, "x.toml").unwrap();
+        assert_eq!(settings.whole("seed", 0, 0..=u64::MAX).unwrap(), 7);
+        assert_eq!(settings.whole("train.steps", 1, 1..=u64::MAX).unwrap(), 1000);
+        assert_eq!(settings.number("train.learning_rate", 0.0, 0.0..=1.0).unwrap(), 4e-4);
+        assert_eq!(settings.choice("mask.strategy", "token", &["token", "kmer-span"]).unwrap(), "kmer-span");
+        assert!(settings.flag("data.strands", true).unwrap());
+        settings.finish().unwrap();
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_with_its_line_and_the_nearest_known_key() {
+        let mut settings = Settings::parse("[train]\nsteps = 5\nlearning_rat = 1\n", "x.toml").unwrap();
+        settings.whole("train.steps", 1, 1..=u64::MAX).unwrap();
+        settings.number("train.learning_rate", 0.0, 0.0..=1.0).unwrap();
+        let error = settings.finish().unwrap_err();
+        assert_eq!(error.to_string(), "x.toml, line 3: expected a known key, got `train.learning_rat`");
+        assert_eq!(error.hint(), Some("the nearest known key is `train.learning_rate`"));
+        assert!(error.is_usage());
+    }
+
+    #[test]
+    fn a_key_without_its_section_finds_its_section() {
+        let mut settings = Settings::parse("steps = 5\n", "x.toml").unwrap();
+        settings.whole("train.steps", 1, 1..=u64::MAX).unwrap();
+        settings.whole("seed", 1, 1..=u64::MAX).unwrap();
+        assert_eq!(settings.finish().unwrap_err().hint(), Some("the nearest known key is `train.steps`"));
+    }
+
+    #[test]
+    fn a_value_out_of_range_is_refused_with_its_range() {
+        let mut settings = Settings::parse("[train]\nsteps = -5\n", "x.toml").unwrap();
+        let error = settings.whole("train.steps", 10, 1..=100).unwrap_err();
+        assert_eq!(error.to_string(), "x.toml, line 2: `train.steps` is -5, but must be a whole number from 1 to 100");
+        assert_eq!(error.hint(), Some("set `train.steps = 10`, the default"));
+    }
+
+    #[test]
+    fn not_a_number_is_outside_every_range() {
+        let mut settings = Settings::parse("a = nan\n", "x.toml").unwrap();
+        assert!(settings.number("a", 0.0, f64::MIN..=f64::MAX).is_err());
+    }
+
+    #[test]
+    fn set_takes_toml_and_plain_words_and_wins_over_the_recipe() {
+        let mut settings = Settings::parse(RECIPE, "x.toml").unwrap();
+        settings.set("mask.strategy=random-mask").unwrap();
+        settings.set("train.steps = 20").unwrap();
+        settings.set("data.holdout=[\"chrI\", \"chrII:1-200\"]").unwrap();
+        assert_eq!(settings.choice("mask.strategy", "token", &["token", "random-mask"]).unwrap(), "random-mask");
+        assert_eq!(settings.whole("train.steps", 1, 1..=100).unwrap(), 20);
+        assert!(matches!(settings.raw("data.holdout"), Some(Value::List(list)) if list.len() == 2));
+    }
+
+    #[test]
+    fn a_bad_set_says_what_it_should_look_like() {
+        for bad in ["train.steps", "=5", "train.steps=", "train.steps=[1"] {
+            let error = Settings::empty().set(bad).unwrap_err();
+            assert!(error.to_string().starts_with("--set "), "{error}");
+            assert!(error.hint().unwrap().contains("train.steps=1000"), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_toml_is_refused_with_its_line() {
+        let error = Settings::parse("seed = 1\nsteps = = 2\n", "x.toml").unwrap_err();
+        assert!(error.to_string().starts_with("x.toml, line 2: expected TOML"), "{error}");
+    }
+
+    #[test]
+    fn a_wrong_word_names_the_nearest_choice() {
+        let mut settings = Settings::parse("strategy = \"kmer-spam\"\n", "x.toml").unwrap();
+        let error = settings.choice("strategy", "token", &["token", "kmer-span", "random-mask"]).unwrap_err();
+        assert_eq!(error.hint(), Some("set `strategy = \"kmer-span\"`"));
+    }
+}
