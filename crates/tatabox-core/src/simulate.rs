@@ -1,1 +1,0 @@
-//! A genome with known truth.

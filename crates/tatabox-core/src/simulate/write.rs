@@ -1,0 +1,90 @@
+//! The files of a simulated genome.
+
+use std::fs;
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::Simulated;
+use super::tables::LabelledTable;
+use crate::{Error, Result};
+
+/// Bases on a line of the FASTA file.
+const COLUMNS: usize = 60;
+
+/// Writes a simulated genome into a directory, made if it is not there:
+///
+/// - `genome.fa`: 60 columns, repeats in lower case, runs of N;
+/// - `truth.bed`: one line a record, sorted: contig, start, end (0-based, half-open), name, score 0, strand, kind, parent (`.` for none);
+/// - `promoters/{train,dev,test}.csv`, `enhancers/{train,dev,test}.csv`: `sequence,label`;
+/// - `truth.json`: written last; its keys are `config`, `rates` (`name`, `asked`, `realised`, `of`), `contigs` (`name`, `bases`), `split`,
+///   `alphabet` (the order of the matrices' columns), `motifs` (`name`, `consensus`, `probabilities`), `pairs`, `families` and `tables` (rows).
+///
+/// # Errors
+/// `Error::File` naming the file that could not be written; no file is left half-written.
+pub fn write(simulated: &Simulated, dir: &Path) -> Result<()> {
+    save(&dir.join("genome.fa"), |out| {
+        for contig in &simulated.contigs {
+            writeln!(out, ">{}", contig.name)?;
+            for line in contig.bases.chunks(COLUMNS) {
+                out.write_all(line)?;
+                out.write_all(b"\n")?;
+            }
+        }
+        Ok(())
+    })?;
+    save(&dir.join("truth.bed"), |out| {
+        for record in &simulated.truth {
+            let contig = &simulated.contigs[record.contig].name;
+            let (sign, kind, parent) =
+                (record.strand.sign(), record.kind.name(), record.parent.as_deref().unwrap_or("."));
+            writeln!(out, "{contig}\t{}\t{}\t{}\t0\t{sign}\t{kind}\t{parent}", record.start, record.end, record.name)?;
+        }
+        Ok(())
+    })?;
+    for (name, table) in [("promoters", &simulated.promoters), ("enhancers", &simulated.enhancers)] {
+        for (part, examples) in [("train", &table.train), ("dev", &table.dev), ("test", &table.test)] {
+            save(&dir.join(name).join(format!("{part}.csv")), |out| {
+                writeln!(out, "sequence,label")?;
+                examples.iter().try_for_each(|example| writeln!(out, "{},{}", example.sequence, example.label))
+            })?;
+        }
+    }
+    let truth = summary(simulated);
+    save(&dir.join("truth.json"), |out| {
+        serde_json::to_writer_pretty(&mut *out, &truth)?;
+        writeln!(out)
+    })
+}
+
+/// What `truth.json` holds.
+fn summary(simulated: &Simulated) -> Value {
+    let rows =
+        |table: &LabelledTable| json!({"train": table.train.len(), "dev": table.dev.len(), "test": table.test.len()});
+    let contigs = simulated.contigs.iter().map(|contig| json!({"name": contig.name, "bases": contig.bases.len()}));
+    json!({
+        "config": simulated.config,
+        "rates": simulated.rates,
+        "contigs": contigs.collect::<Vec<_>>(),
+        "split": simulated.split,
+        "alphabet": "ATCG",
+        "motifs": simulated.motifs,
+        "pairs": simulated.pairs,
+        "families": simulated.families,
+        "tables": {"promoters": rows(&simulated.promoters), "enhancers": rows(&simulated.enhancers)},
+    })
+}
+
+/// Writes a file under a temporary name beside it, syncs and renames it.
+fn save(path: &Path, content: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
+    let failed = |action| move |source| Error::File { action, path: path.to_path_buf(), source };
+    let folder = path.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(folder).map_err(failed("create"))?;
+    let mut out = BufWriter::with_capacity(1 << 20, tempfile::NamedTempFile::new_in(folder).map_err(failed("create"))?);
+    content(&mut out).map_err(failed("write"))?;
+    let file = out.into_inner().map_err(|error| failed("write")(error.into_error()))?;
+    file.as_file().sync_all().map_err(failed("write"))?;
+    file.persist(path).map_err(|error| failed("rename")(error.error))?;
+    Ok(())
+}
