@@ -7,6 +7,7 @@
 //! ```
 
 pub mod error;
+pub mod names;
 pub mod rng;
 pub mod units;
 
@@ -21,6 +22,8 @@ pub mod tokenizer;
 pub mod corpus;
 
 pub mod mask;
+
+pub mod score;
 
 pub mod baseline;
 

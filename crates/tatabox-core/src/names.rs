@@ -1,0 +1,65 @@
+//! Names that a user types: the nearest known one to a name nobody knows.
+
+/// The known name with the fewest edits from `word` (insert, delete, replace or swap of neighbours; case and `_` against `-` do not
+/// count), if it is near enough to be what was meant: at most a third of the longer word, and at least one edit is allowed.
+///
+/// # Examples
+/// ```
+/// use tatabox_core::names::nearest;
+/// assert_eq!(nearest("kmer_span", ["token", "kmer-span", "random-mask"]), Some("kmer-span"));
+/// assert_eq!(nearest("ramdom-mask", ["token", "kmer-span", "random-mask"]), Some("random-mask"));
+/// assert_eq!(nearest("whatever", ["token", "kmer-span", "random-mask"]), None);
+/// ```
+pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let word = folded(word);
+    known
+        .into_iter()
+        .map(|name| (edits(&word, &folded(name)), name))
+        .min_by_key(|&(distance, _)| distance)
+        .filter(|&(distance, name)| distance <= (word.len().max(name.len()) / 3).max(1))
+        .map(|(_, name)| name)
+}
+
+/// `word` as it is compared: lower case, one kind of dash.
+fn folded(word: &str) -> Vec<char> {
+    word.chars().map(|letter| if letter == '_' { '-' } else { letter.to_ascii_lowercase() }).collect()
+}
+
+/// The optimal string alignment distance of two words.
+fn edits(left: &[char], right: &[char]) -> usize {
+    let mut rows = vec![vec![0usize; right.len() + 1]; left.len() + 1];
+    for i in 0..=left.len() {
+        for j in 0..=right.len() {
+            rows[i][j] = if i == 0 || j == 0 {
+                i + j
+            } else {
+                let replace = rows[i - 1][j - 1] + usize::from(left[i - 1] != right[j - 1]);
+                let best = replace.min(rows[i - 1][j] + 1).min(rows[i][j - 1] + 1);
+                if i > 1 && j > 1 && left[i - 1] == right[j - 2] && left[i - 2] == right[j - 1] {
+                    best.min(rows[i - 2][j - 2] + 1)
+                } else {
+                    best
+                }
+            };
+        }
+    }
+    rows[left.len()][right.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_swap_of_neighbours_is_one_edit() {
+        let distance = |left: &str, right: &str| edits(&folded(left), &folded(right));
+        assert_eq!(distance("tokne", "token"), 1);
+        assert_eq!(distance("", "token"), 5);
+        assert_eq!(distance("span", "kmer-span"), 5);
+    }
+
+    #[test]
+    fn says_nothing_where_there_is_nothing_to_choose_from() {
+        assert_eq!(nearest("token", []), None);
+    }
+}

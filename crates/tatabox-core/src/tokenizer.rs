@@ -1,1 +1,0 @@
-//! Tokenisers: sequence to token ids, and back.
