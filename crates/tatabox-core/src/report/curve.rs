@@ -1,0 +1,269 @@
+//! Plots as SVG elements, drawn by plotters, in fixed colours that the page maps to those of its light or dark scheme.
+
+use plotters::coord::types::RangedCoordf64;
+use plotters::prelude::*;
+
+use super::number::{grouped, mark};
+use super::{Bars, Curves};
+
+/// Colours of series, light and dark scheme; series past the last begin again.
+pub(super) const SERIES: [(u32, u32); 6] = [
+    (0x0B62C4, 0x6CB0FF),
+    (0xB3480B, 0xFF9E5E),
+    (0x107A4C, 0x5FD39B),
+    (0x7A35D8, 0xC9A4FF),
+    (0xA11A55, 0xFF87B5),
+    (0x5C6400, 0xCDD25A),
+];
+/// Colours of text and axes.
+pub(super) const INK: (u32, u32) = (0x22272E, 0xE6E9EE);
+/// Colours of grid lines.
+pub(super) const GRID: (u32, u32) = (0xE1E5EA, 0x333B45);
+/// Colours of event markers.
+pub(super) const EVENT: (u32, u32) = (0x6B7480, 0x98A2AE);
+
+/// Points of a series that are drawn at most; more cannot be told apart on a page.
+const MOST_POINTS: usize = 300;
+/// Points up to which each is marked.
+const FEW_POINTS: usize = 25;
+/// Text height asked of plotters, which makes it about a fifth smaller.
+const FONT: u32 = 16;
+
+/// Width and height of a plot in pixels.
+#[derive(Clone, Copy)]
+pub(super) struct Size {
+    pub width: u32,
+    pub height: u32,
+}
+
+/// A colour of the light scheme for plotters.
+fn color((light, _): (u32, u32)) -> RGBColor {
+    let [_, red, green, blue] = light.to_be_bytes();
+    RGBColor(red, green, blue)
+}
+
+/// Evenly spread points of a series, its first and last among them, at most `MOST_POINTS`.
+pub(super) fn thinned(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
+    if points.len() <= MOST_POINTS {
+        return points.to_vec();
+    }
+    (0..MOST_POINTS).map(|index| points[index * (points.len() - 1) / (MOST_POINTS - 1)]).collect()
+}
+
+/// Lowest and highest of the finite values, widened where they are the same; none if there is no value.
+fn range(values: impl Iterator<Item = f64>, margin: f64) -> Option<(f64, f64)> {
+    let (low, high) = values
+        .filter(|value| value.is_finite())
+        .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)));
+    if low > high {
+        return None;
+    }
+    let wide = high - low > 1e-12 * high.abs().max(low.abs());
+    let margin = if wide { margin * (high - low) } else { 0.5 * high.abs().max(1.0) };
+    Some((low - margin, high + margin))
+}
+
+/// The largest of 1, 2, 5, 10, … that makes at least `marks` steps of a range.
+fn step((low, high): (f64, f64), marks: usize) -> f64 {
+    let largest = (high - low) / marks as f64;
+    let power = 10f64.powf(largest.log10().floor());
+    power * [5.0, 2.0, 1.0].into_iter().find(|factor| factor * power <= largest).unwrap_or(1.0)
+}
+
+/// Curves as one SVG element; none if no point is finite.
+pub(super) fn curves_svg(curves: &Curves, size: Size) -> Option<String> {
+    let all = || curves.series.iter().flat_map(|series| &series.points).filter(|(x, y)| x.is_finite() && y.is_finite());
+    let x_range = range(all().map(|point| point.0), 0.0)?;
+    let y_range = range(all().map(|point| point.1), 0.06)?;
+    let mut svg = String::new();
+    let backend = SVGBackend::with_string(&mut svg, (size.width, size.height));
+    draw_curves(curves, size, x_range, y_range, backend).ok()?;
+    Some(svg)
+}
+
+/// Draws axes, grid, events and lines.
+fn draw_curves(
+    curves: &Curves,
+    size: Size,
+    x_range: (f64, f64),
+    y_range: (f64, f64),
+    backend: SVGBackend,
+) -> Result<(), DrawingAreaErrorKind<std::io::Error>> {
+    let root = backend.into_drawing_area();
+    let (x_marks, y_marks) = (size.width as usize / 90, size.height as usize / 55);
+    let (x_step, y_step) = (step(x_range, x_marks), step(y_range, y_marks));
+    let widest = [y_range.0, y_range.1].map(|y| mark((y / y_step).round() * y_step, y_step).chars().count() + 2);
+    let events: Vec<(usize, f64)> = curves
+        .events
+        .iter()
+        .map(|event| event.x)
+        .enumerate()
+        .filter(|(_, x)| (x_range.0..=x_range.1).contains(x))
+        .collect();
+    let mut chart = ChartBuilder::on(&root)
+        .margin_top(if events.is_empty() { 8 } else { 34 })
+        .margin_right(20)
+        .margin_bottom(4)
+        .x_label_area_size(46)
+        .y_label_area_size(12 + 8 * widest.into_iter().max().unwrap_or(0) as u32)
+        .build_cartesian_2d(x_range.0..x_range.1, y_range.0..y_range.1)?;
+    let ink = color(INK);
+    let font = ("sans-serif", FONT).into_font().color(&ink);
+    chart
+        .configure_mesh()
+        .disable_x_mesh()
+        .max_light_lines(0)
+        .bold_line_style(color(GRID))
+        .axis_style(ink)
+        .label_style(font.clone())
+        .x_labels(x_marks)
+        .y_labels(y_marks)
+        .x_label_formatter(&|x| mark(*x, x_step))
+        .y_label_formatter(&|y| mark(*y, y_step))
+        .x_desc(&curves.x_label)
+        .draw()?;
+    let mut last = (f64::NEG_INFINITY, 0);
+    for (index, x) in events {
+        chart.draw_series([PathElement::new(vec![(x, y_range.0), (x, y_range.1)], color(EVENT))])?;
+        let (left, top) = chart.backend_coord(&(x, y_range.1));
+        // Numbers that would touch take turns in two rows.
+        let row = if f64::from(left) - last.0 < 18.0 { 1 - last.1 } else { 0 };
+        last = (f64::from(left), row);
+        let text = (index + 1).to_string();
+        root.draw(&Text::new(text.clone(), (left - 4 * text.len() as i32, top - 16 - 15 * row), font.clone()))?;
+    }
+    for (index, series) in curves.series.iter().enumerate() {
+        draw_series(&mut chart, &thinned(&series.points), color(SERIES[index % SERIES.len()]))?;
+    }
+    root.present()
+}
+
+type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
+
+/// Draws a line, broken where a value is not finite; single and few points get dots.
+fn draw_series(
+    chart: &mut Chart,
+    points: &[(f64, f64)],
+    color: RGBColor,
+) -> Result<(), DrawingAreaErrorKind<std::io::Error>> {
+    for piece in points.split(|(x, y)| !x.is_finite() || !y.is_finite()).filter(|piece| !piece.is_empty()) {
+        chart.draw_series(LineSeries::new(piece.iter().copied(), color.stroke_width(2)))?;
+        if piece.len() == 1 || points.len() <= FEW_POINTS {
+            chart.draw_series(piece.iter().map(|&point| Circle::new(point, 3, color.filled())))?;
+        }
+    }
+    Ok(())
+}
+
+/// Height of a bar with its name above it.
+const BAR_ROW: u32 = 44;
+/// Room for the number right of the longest bar.
+const BAR_NUMBER: u32 = 92;
+
+/// Bars as one SVG element of this width; none if no value is finite.
+pub(super) fn bars_svg(bars: &Bars, width: u32) -> Option<String> {
+    let (low, high) = range(bars.bars.iter().map(|bar| bar.value), 0.0)?;
+    let (low, high) = (low.min(0.0), high.max(0.0));
+    let mut svg = String::new();
+    let backend = SVGBackend::with_string(&mut svg, (width, BAR_ROW * bars.bars.len() as u32 + 8));
+    draw_bars(bars, width, (low, high), backend).ok()?;
+    Some(svg)
+}
+
+/// Draws names, bars and numbers.
+fn draw_bars(
+    bars: &Bars,
+    width: u32,
+    (low, high): (f64, f64),
+    backend: SVGBackend,
+) -> Result<(), DrawingAreaErrorKind<std::io::Error>> {
+    let root = backend.into_drawing_area();
+    let ink = color(INK);
+    let font = ("sans-serif", FONT).into_font().color(&ink);
+    let pixel = |value: f64| (f64::from(width - BAR_NUMBER) * (value - low) / (high - low)).round() as i32 + 1;
+    for (index, bar) in bars.bars.iter().enumerate() {
+        let top = BAR_ROW as i32 * index as i32 + 4;
+        let fitting = width as usize / 8;
+        let name = if bar.name.chars().count() > fitting {
+            bar.name.chars().take(fitting - 1).chain(['…']).collect()
+        } else {
+            bar.name.clone()
+        };
+        root.draw(&Text::new(name, (0, top), font.clone()))?;
+        let (number, end) = if bar.value.is_finite() {
+            let (from, to) = (pixel(bar.value.min(0.0)), pixel(bar.value.max(0.0)));
+            root.draw(&Rectangle::new(
+                [(from, top + 18), (to, top + 36)],
+                color(SERIES[index % SERIES.len()]).filled(),
+            ))?;
+            (grouped(bar.value, bars.decimals), to)
+        } else {
+            ("–".into(), pixel(0.0))
+        };
+        root.draw(&Text::new(number, (end + 6, top + 20), font.clone()))?;
+    }
+    root.present()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Bar, Event, Series};
+    use super::*;
+
+    const SIZE: Size = Size { width: 760, height: 360 };
+
+    fn one(points: Vec<(f64, f64)>) -> Curves {
+        Curves {
+            x_label: "step".into(),
+            y_label: "nats".into(),
+            series: vec![Series { name: "loss".into(), points }],
+            events: vec![],
+        }
+    }
+
+    #[test]
+    fn lines_break_where_a_value_is_not_finite() {
+        let lines =
+            |points| curves_svg(&one(points), SIZE).unwrap().matches("stroke=\"#0B62C4\" stroke-width=\"2\"").count();
+        assert_eq!(lines(vec![(0.0, 1.0), (1.0, 2.0), (2.0, 3.0), (3.0, 4.0)]), 1);
+        assert_eq!(lines(vec![(0.0, 1.0), (1.0, 2.0), (2.0, f64::NAN), (3.0, 4.0), (4.0, 4.0)]), 2);
+    }
+
+    #[test]
+    fn odd_values_still_make_a_plot_or_none() {
+        assert!(curves_svg(&one(vec![]), SIZE).is_none());
+        assert!(curves_svg(&one(vec![(0.0, f64::NAN), (f64::INFINITY, 1.0)]), SIZE).is_none());
+        for points in [
+            vec![(5.0, 5.0)],
+            vec![(0.0, 0.0), (1.0, 0.0)],
+            vec![(1e9, 1e-9), (2e9, 2e-9)],
+            vec![(0.0, -1e300), (1.0, 1e300)],
+        ] {
+            let svg = curves_svg(&one(points.clone()), SIZE).unwrap();
+            assert!(svg.contains("</svg>") && !svg.contains("NaN"), "{points:?}: {svg}");
+        }
+        let bars = |values: &[f64]| Bars {
+            label: "x".into(),
+            bars: values.iter().map(|&value| Bar { name: "b".into(), value }).collect(),
+            decimals: 1,
+        };
+        assert!(bars_svg(&bars(&[f64::NAN]), 360).is_none());
+        assert!(bars_svg(&bars(&[0.0, 0.0]), 360).unwrap().contains("0.0"));
+        assert!(bars_svg(&bars(&[-2.0, 3.0, f64::NAN]), 360).unwrap().contains("−2.0"));
+    }
+
+    #[test]
+    fn long_curves_are_thinned_and_keep_their_ends() {
+        let points: Vec<(f64, f64)> = (0..10_000).map(|step| (f64::from(step), 1.0)).collect();
+        let thin = thinned(&points);
+        assert_eq!((thin.len(), thin[0].0, thin[299].0), (300, 0.0, 9_999.0));
+        assert!(thin.is_sorted_by(|one, other| one.0 < other.0));
+    }
+
+    #[test]
+    fn events_outside_the_axis_are_left_out() {
+        let mut curves = one(vec![(0.0, 1.0), (10.0, 2.0)]);
+        curves.events = vec![Event { x: 5.0, label: "in".into() }, Event { x: 50.0, label: "out".into() }];
+        assert_eq!(curves_svg(&curves, SIZE).unwrap().matches("stroke=\"#6B7480\"").count(), 1);
+    }
+}
