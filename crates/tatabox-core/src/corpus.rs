@@ -1,1 +1,0 @@
-//! Sampling windows from a genome.

@@ -1,1 +1,0 @@
-//! A genome at two bits a base, mapped from disk.
