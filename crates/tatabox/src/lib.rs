@@ -10,8 +10,16 @@ pub mod config;
 
 pub mod schedule;
 
+pub mod recipe;
+
 pub mod weights;
 
 pub mod checkpoint;
+
+pub mod run;
+
+pub mod memory;
+
+pub mod models;
 
 pub use error::{Error, Result};

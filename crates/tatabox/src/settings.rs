@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::path::Path;
 
+use serde::de::DeserializeOwned;
+use tatabox_core::names::nearest;
 use toml::de::{DeTable, DeValue};
 
 use crate::error::{Error, Result};
@@ -26,6 +28,18 @@ pub enum Value {
     List(Vec<Value>),
 }
 
+impl Value {
+    fn json(&self) -> serde_json::Value {
+        match self {
+            Value::Text(text) => text.as_str().into(),
+            Value::Integer(number) => (*number).into(),
+            Value::Float(number) => (*number).into(),
+            Value::Boolean(yes) => (*yes).into(),
+            Value::List(values) => values.iter().map(Value::json).collect(),
+        }
+    }
+}
+
 impl std::fmt::Display for Value {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -40,6 +54,9 @@ impl std::fmt::Display for Value {
         }
     }
 }
+
+/// Keys that say the same thing in two ways: a `--set` of one replaces the other.
+pub const EITHER_OR: [[&str; 2]; 2] = [["train.batch_size", "train.batch_tokens"], ["train.warmup_steps", "train.warmup_ratio"]];
 
 #[derive(Clone, Debug)]
 struct Setting {
@@ -110,8 +127,20 @@ impl Settings {
             Err(_) if text.chars().all(|c| c.is_alphanumeric() || "-_:,./+ ".contains(c)) => Value::Text(text.to_string()),
             Err(error) => return Err(wrong(&format!("expected a TOML value, got `{text}`: {}", error.message()))),
         };
+        for [one, other] in EITHER_OR {
+            if key == one {
+                self.given.remove(other);
+            } else if key == other {
+                self.given.remove(one);
+            }
+        }
         self.given.insert(key.to_string(), Setting { value, place });
         Ok(())
+    }
+
+    /// Gives a key a value if nobody else did; `place` says where it comes from.
+    pub fn default_to(&mut self, key: &str, value: Value, place: &str) {
+        self.given.entry(key.to_string()).or_insert(Setting { value, place: place.to_string() });
     }
 
     fn add_table(&mut self, table: &DeTable<'_>, prefix: &str, place: &dyn Fn(usize) -> String) -> Result<()> {
@@ -249,15 +278,97 @@ impl Settings {
         }
     }
 
+    /// A whole section, given to whoever knows its keys: a type that deserialises from it and refuses unknown fields.
+    ///
+    /// # Errors
+    /// An unknown key or a value of the wrong kind, with its place.
+    pub fn section<T: DeserializeOwned>(&mut self, section: &str) -> Result<T> {
+        let prefix = format!("{section}.");
+        let inside: Vec<(String, Setting)> = self
+            .given
+            .iter()
+            .filter_map(|(key, setting)| Some((key.strip_prefix(&prefix)?.to_string(), setting.clone())))
+            .collect();
+        for (name, _) in &inside {
+            self.ask(&format!("{prefix}{name}"));
+        }
+        let without = |left_out: Option<&str>| {
+            let mut object = serde_json::Map::new();
+            for (name, setting) in inside.iter().filter(|(name, _)| Some(name.as_str()) != left_out) {
+                let mut inner = &mut object;
+                let mut parts = name.split('.').peekable();
+                while let Some(part) = parts.next() {
+                    if parts.peek().is_none() {
+                        inner.insert(part.to_string(), setting.value.json());
+                        break;
+                    }
+                    let next = inner.entry(part).or_insert_with(|| serde_json::Map::new().into());
+                    match next.as_object_mut() {
+                        Some(next) => inner = next,
+                        None => break,
+                    }
+                }
+            }
+            serde_json::from_value::<T>(object.into()).map_err(|error| error.to_string())
+        };
+        without(None).map_err(|what| {
+            // The key at fault is the one without which it is another matter.
+            let culprit = inside
+                .iter()
+                .find(|(name, _)| what.starts_with(&format!("unknown field `{name}`")))
+                .or_else(|| inside.iter().find(|(name, _)| without(Some(name)).err().as_ref() != Some(&what)));
+            let place = culprit.map_or_else(|| format!("section [{section}]"), |(_, setting)| setting.place.clone());
+            let said = what.clone();
+            let mut words = quoted(&said);
+            let hint = match (what.starts_with("unknown field"), words.next()) {
+                (true, Some(word)) => {
+                    let known: Vec<&str> = words.collect();
+                    match nearest(word, known.iter().copied()) {
+                        Some(known) => format!("the nearest known key is `{prefix}{known}`"),
+                        None => format!("the known keys of [{section}] are {}", known.join(", ")),
+                    }
+                }
+                (false, Some(word)) => nearest(word, words).map_or(String::new(), |known| format!("write `{known}`")),
+                _ => String::new(),
+            };
+            let what = match culprit {
+                Some((name, _)) if what.starts_with("unknown field") => format!("expected a known key, got `{prefix}{name}`"),
+                Some((name, setting)) if !what.starts_with('`') => {
+                    format!("`{prefix}{name}` is {}, but it cannot be: {what}", setting.value)
+                }
+                _ => what,
+            };
+            Error::Recipe { place, what, hint }
+        })
+    }
+
+    /// Adds to an error about a key where that key was written.
+    pub fn locate(&self, error: tatabox_core::Error) -> Error {
+        match error {
+            tatabox_core::Error::Value { key, got, expected, hint } if self.has(&key) => {
+                Error::Recipe { place: self.place(&key), what: format!("`{key}` is {got}, but {expected}"), hint }
+            }
+            other => other.into(),
+        }
+    }
+
     /// To be called when every known key was asked for.
     ///
     /// # Errors
     /// A key was given that nobody asked for; the nearest known key is the hint.
     pub fn finish(self) -> Result<()> {
         let Some((key, setting)) = self.given.iter().find(|(key, _)| !self.asked.contains(key)) else { return Ok(()) };
-        let hint = match nearest(key, self.asked.iter().map(String::as_str)) {
+        let hint = match nearest_key(key, &self.asked) {
             Some(known) => format!("the nearest known key is `{known}`"),
-            None => "the reference of all keys is in docs/reference/recipe.md".to_string(),
+            None => {
+                let section = key.split('.').next().unwrap_or(key);
+                let inside = |known: &&String| known.starts_with(section) && known[section.len()..].starts_with('.');
+                let mut known: Vec<&str> = self.asked.iter().filter(inside).map(String::as_str).collect();
+                if known.is_empty() {
+                    known = self.asked.iter().map(String::as_str).collect();
+                }
+                format!("the known keys are {}", known.join(", "))
+            }
         };
         Err(Error::Recipe {
             place: setting.place.clone(),
@@ -298,43 +409,18 @@ fn plain_value(value: &DeValue<'_>, place: &str) -> Result<Value> {
     })
 }
 
-/// The candidate with the fewest edits (optimal string alignment distance) from `word`, or none that is near.
-pub fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    // A key typed without its section (`steps`) is as near as its last part.
-    let distance = |candidate: &str| {
-        let whole = edits(word, candidate);
-        let tail = candidate.rsplit('.').next().map_or(usize::MAX, |tail| edits(word, tail) + 1);
-        let same_tail = word.rsplit('.').next() == candidate.rsplit('.').next() && word.contains('.');
-        if same_tail { whole.min(2) } else { whole.min(tail) }
-    };
-    candidates
-        .map(|candidate| (distance(candidate), candidate))
-        .min_by_key(|(distance, _)| *distance)
-        .filter(|(distance, _)| *distance <= word.chars().count().max(4) / 2)
-        .map(|(_, candidate)| candidate)
+/// The known key nearest to `word`. A key typed without its section, or in another one, finds its own: `steps` is `train.steps`.
+fn nearest_key<'a>(word: &str, known: &'a [String]) -> Option<&'a str> {
+    let tail = |key: &'a str| key.rsplit('.').next().unwrap_or(key);
+    let word_tail = word.rsplit('.').next().unwrap_or(word);
+    let keys = || known.iter().map(String::as_str);
+    let by_tail = |tail_of_key: &str| keys().find(|key| tail(key) == tail_of_key);
+    by_tail(word_tail).or_else(|| nearest(word, keys())).or_else(|| by_tail(nearest(word_tail, keys().map(tail))?))
 }
 
-fn edits(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
-    // rows[i][j]: edits from the first i characters of `a` to the first j of `b`
-    let mut rows = vec![vec![0usize; b.len() + 1]; a.len() + 1];
-    for (i, row) in rows.iter_mut().enumerate() {
-        row[0] = i;
-    }
-    for j in 0..=b.len() {
-        rows[0][j] = j;
-    }
-    for i in 1..=a.len() {
-        for j in 1..=b.len() {
-            let replace = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
-            let mut best = replace.min(rows[i - 1][j] + 1).min(rows[i][j - 1] + 1);
-            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
-                best = best.min(rows[i - 2][j - 2] + 1);
-            }
-            rows[i][j] = best;
-        }
-    }
-    rows[a.len()][b.len()]
+/// The words between backticks of a message.
+fn quoted(message: &str) -> impl Iterator<Item = &str> {
+    message.split('`').skip(1).step_by(2)
 }
 
 #[cfg(test)]
@@ -371,6 +457,25 @@ mod tests {
         settings.whole("train.steps", 1, 1..=u64::MAX).unwrap();
         settings.whole("seed", 1, 1..=u64::MAX).unwrap();
         assert_eq!(settings.finish().unwrap_err().hint(), Some("the nearest known key is `train.steps`"));
+    }
+
+    #[test]
+    fn a_section_that_somebody_else_knows_is_refused_with_its_line_as_well() {
+        use tatabox_core::tokenizer::TokenizerConfig;
+        let read = |text: &str| Settings::parse(text, "x.toml").unwrap().section::<TokenizerConfig>("tokenizer");
+        assert_eq!(read("[tokenizer]\nk = 4\n").unwrap().k, 4);
+        let error = read("[tokenizer]\nk = 4\nstrid = 1\n").unwrap_err();
+        assert_eq!(error.to_string(), "x.toml, line 3: expected a known key, got `tokenizer.strid`");
+        assert_eq!(error.hint(), Some("the nearest known key is `tokenizer.stride`"));
+        let error = read("[tokenizer]\nkind = \"kmer\"\nk = \"six\"\n").unwrap_err();
+        assert!(error.to_string().starts_with("x.toml, line 3: `tokenizer.k` is \"six\", but it cannot be"), "{error}");
+    }
+
+    #[test]
+    fn a_set_of_one_way_to_say_it_replaces_the_other_way() {
+        let mut settings = Settings::parse("[train]\nbatch_size = 32\n", "x.toml").unwrap();
+        settings.set("train.batch_tokens=4096").unwrap();
+        assert!(!settings.has("train.batch_size"));
     }
 
     #[test]
