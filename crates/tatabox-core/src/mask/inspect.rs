@@ -1,0 +1,264 @@
+//! What a mask strategy really does: the rate, the spans, the hidden bases, and how much of the answer can be read off the neighbours.
+
+use std::collections::BTreeMap;
+use std::fmt::{self, Write};
+
+use serde::Serialize;
+
+use super::{Hidden, MaskStrategy, Selection};
+use crate::rng::{Purpose, SeededRng};
+use crate::tokenizer::{Tokenizer, Tokens};
+use crate::units::{TokenId, TokenPos};
+
+/// Bases in a row of the drawing.
+const ROW: usize = 100;
+/// Bases that are drawn at most.
+const DRAWN: usize = 600;
+
+/// What a strategy did to a number of sequences at one step.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct MaskReport {
+    /// The strategy's name.
+    pub strategy: String,
+    /// The step it was asked for.
+    pub step: u64,
+    /// The lengths that a span may have at this step, each with its centre rate.
+    pub draws: Vec<(u32, f64)>,
+    /// Sequences seen.
+    pub sequences: u64,
+    /// Of them, those in which nothing was selected.
+    pub empty_sequences: u64,
+    /// Tokens seen, specials not counted.
+    pub tokens: u64,
+    /// Tokens selected.
+    pub masked_tokens: u64,
+    /// `masked_tokens` over `tokens`; 0 where there were none.
+    pub mask_rate: f64,
+    /// How many runs of neighbouring selected tokens have each length. A run longer than any span is spans that touch or overlap.
+    pub runs: BTreeMap<u32, u64>,
+    /// Bases under the tokens.
+    pub bases: u64,
+    /// Bases that no visible token spells out.
+    pub hidden_bases: u64,
+    /// Selected tokens whose answer their visible neighbours spell out whole.
+    pub leaked_tokens: u64,
+    /// `leaked_tokens` over `masked_tokens`; 0 where there were none.
+    pub leak: f64,
+    /// The first sequence in which something was selected, drawn as text; empty where there is none.
+    pub drawing: String,
+}
+
+/// Selects tokens in every sequence of base codes, as a run with this seed would at this step, and counts.
+///
+/// # Examples
+/// ```
+/// use tatabox_core::mask::{MaskConfig, inspect::inspect};
+/// use tatabox_core::tokenizer::{Tokenizer, TokenizerConfig};
+/// let tokenizer = Tokenizer::new(TokenizerConfig::default())?;
+/// let strategy = MaskConfig::default().build(tokenizer.cover(), 1_000, 0)?;
+/// let report = inspect(&*strategy, &tokenizer, vec![vec![0; 515]; 100], 1, 0);
+/// assert_eq!(report.tokens, 51_000);
+/// assert_eq!(report.leak, 0.0); // a span of six 6-mers hides one base of each of them
+/// # Ok::<(), tatabox_core::Error>(())
+/// ```
+pub fn inspect<S>(strategy: &dyn MaskStrategy, tokenizer: &Tokenizer, sequences: S, step: u64, seed: u64) -> MaskReport
+where
+    S: IntoIterator,
+    S::Item: AsRef<[u8]>,
+{
+    let draws = strategy.phase(step).draws.iter().map(|draw| (draw.tokens(), draw.center_rate())).collect();
+    let mut report = MaskReport {
+        strategy: strategy.name().into(),
+        step,
+        draws,
+        sequences: 0,
+        empty_sequences: 0,
+        tokens: 0,
+        masked_tokens: 0,
+        mask_rate: 0.0,
+        runs: BTreeMap::new(),
+        bases: 0,
+        hidden_bases: 0,
+        leaked_tokens: 0,
+        leak: 0.0,
+        drawing: String::new(),
+    };
+    let (mut tokens, mut selection) = (Tokens::default(), Selection::default());
+    for (index, codes) in sequences.into_iter().enumerate() {
+        tokenizer.encode(codes.as_ref(), &mut tokens);
+        let mut rng = SeededRng::new(seed, Purpose::Select, step, index as u64);
+        strategy.select_into(&tokens, step, &mut rng, &mut selection);
+        let hidden = Hidden::new(tokenizer, &tokens.ids, &selection.positions);
+        if report.drawing.is_empty() && !selection.positions.is_empty() {
+            report.drawing = draw(tokenizer, &tokens.ids, codes.as_ref(), &selection, &hidden);
+        }
+        report.sequences += 1;
+        report.empty_sequences += u64::from(selection.positions.is_empty());
+        report.tokens += u64::from(tokens.content().end - tokens.content().start);
+        report.masked_tokens += selection.positions.len() as u64;
+        report.bases += hidden.bases() as u64;
+        report.hidden_bases += u64::from(hidden.total());
+        report.leaked_tokens += selection.positions.iter().filter(|&&position| hidden.of(position) == 0).count() as u64;
+        for run in selection.positions.chunk_by(|left, right| left.0 + 1 == right.0) {
+            *report.runs.entry(run.len() as u32).or_default() += 1;
+        }
+    }
+    report.mask_rate = share(report.masked_tokens, report.tokens);
+    report.leak = share(report.leaked_tokens, report.masked_tokens);
+    report
+}
+
+fn share(part: u64, whole: u64) -> f64 {
+    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+}
+
+/// Rows of bases with what is under them: `^` a hidden base, `#` a selected token at its first base, `[==]` a span as it was drawn.
+fn draw(tokenizer: &Tokenizer, ids: &[TokenId], codes: &[u8], selection: &Selection, hidden: &Hidden) -> String {
+    let bases = hidden.bases();
+    let at = |position: TokenPos| (position.index() - 1) * tokenizer.stride();
+    let letters: Vec<char> =
+        codes[..bases].iter().map(|&code| ['A', 'T', 'C', 'G', 'N'][usize::from(code.min(4))]).collect();
+    let marks: Vec<char> = (0..bases).map(|base| if hidden.is_hidden(base) { '^' } else { ' ' }).collect();
+    let (mut tokens, mut spans) = (vec![' '; bases], vec![' '; bases]);
+    for position in (1..ids.len() as u32 - 1).map(TokenPos) {
+        tokens[at(position)] = '.';
+    }
+    for &position in &selection.positions {
+        tokens[at(position)] = '#';
+    }
+    for span in &selection.spans {
+        let (first, last) = (at(span.start), at(TokenPos(span.end.0 - 1)));
+        spans[first..=last].fill('=');
+        spans[first] = '[';
+        spans[last] = if first == last { '|' } else { ']' };
+    }
+    let mut text = String::new();
+    for start in (0..bases.min(DRAWN)).step_by(ROW) {
+        let end = (start + ROW).min(bases).min(DRAWN);
+        for (name, row) in [("bases", &letters), ("hidden", &marks), ("tokens", &tokens), ("spans", &spans)] {
+            let line: String = row[start..end].iter().collect();
+            let _ = writeln!(
+                text,
+                "{}",
+                format!("{name:<7} {:>4}  {line}", if name == "bases" { start.to_string() } else { String::new() })
+                    .trim_end()
+            );
+        }
+        text.push('\n');
+    }
+    text
+}
+
+impl fmt::Display for MaskReport {
+    /// The report as text, the drawing last.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let draws: Vec<String> =
+            self.draws.iter().map(|(span, rate)| format!("{span} at {:.3} %", 100.0 * rate)).collect();
+        writeln!(f, "strategy         {}, step {}", self.strategy, self.step)?;
+        writeln!(f, "spans drawn      {} (tokens at centre rate, one length a sequence)", draws.join(", "))?;
+        writeln!(f, "sequences        {}, nothing selected in {}", self.sequences, self.empty_sequences)?;
+        writeln!(f, "masked tokens    {} of {}: {:.2} %", self.masked_tokens, self.tokens, 100.0 * self.mask_rate)?;
+        let hidden = 100.0 * share(self.hidden_bases, self.bases);
+        writeln!(f, "hidden bases     {} of {}: {hidden:.2} %", self.hidden_bases, self.bases)?;
+        writeln!(
+            f,
+            "leak             {:.2} % of the masked tokens can be read off their visible neighbours",
+            100.0 * self.leak
+        )?;
+        writeln!(f, "runs of masked tokens")?;
+        let all: u64 = self.runs.values().sum();
+        let most = self.runs.values().copied().max().unwrap_or(1);
+        for (length, &count) in &self.runs {
+            let bar = "#".repeat((40 * count).div_ceil(most) as usize);
+            writeln!(f, "  {length:>4}  {count:>9}  {:>5.1} %  {bar}", 100.0 * share(count, all))?;
+        }
+        if !self.drawing.is_empty() {
+            writeln!(
+                f,
+                "\none sequence (^ hidden base, # masked token at its first base, [=] span as drawn)\n\n{}",
+                self.drawing.trim_end()
+            )?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mask::{KmerSpan, MaskConfig, Phase, Span, SpanDraw, Strategy};
+    use crate::tokenizer::TokenizerConfig;
+
+    fn sequences(count: u64, bases: usize) -> Vec<Vec<u8>> {
+        let sequence = |index| {
+            let mut rng = SeededRng::new(1, Purpose::Test, 0, index);
+            (0..bases).map(|_| rng.below(4) as u8).collect()
+        };
+        (0..count).map(sequence).collect()
+    }
+
+    fn tokenizer() -> Tokenizer {
+        Tokenizer::new(TokenizerConfig::default()).unwrap()
+    }
+
+    /// Selects the same tokens in every sequence.
+    struct Fixed(Vec<TokenPos>, [Phase; 1]);
+
+    impl MaskStrategy for Fixed {
+        fn name(&self) -> &'static str {
+            "fixed"
+        }
+        fn phases(&self) -> &[Phase] {
+            &self.1
+        }
+        fn select_into(&self, _: &Tokens, _: u64, _: &mut SeededRng, out: &mut Selection) {
+            out.clear();
+            out.positions.extend_from_slice(&self.0);
+            out.spans.push(Span { start: self.0[0], end: TokenPos(self.0[self.0.len() - 1].0 + 1) });
+        }
+    }
+
+    #[test]
+    fn single_overlapping_tokens_leak_and_spans_of_six_do_not() {
+        // Alone, a 6-mer is read off its neighbours unless it is the first or the last.
+        let token = MaskConfig { strategy: Strategy::Token, mask_rate: 0.01, ..MaskConfig::default() };
+        let report = inspect(&*token.build(6, 100, 0).unwrap(), &tokenizer(), sequences(200, 515), 1, 0);
+        assert!(report.leak > 0.98, "{}", report.leak);
+        let report = inspect(&KmerSpan::new(SpanDraw::new(6, 0.025)), &tokenizer(), sequences(200, 515), 1, 0);
+        assert_eq!(report.leaked_tokens, 0);
+        assert!((report.mask_rate - 0.14).abs() < 0.01);
+        // A span of five hides nothing, away from the ends.
+        let report = inspect(&KmerSpan::new(SpanDraw::new(5, 0.0005)), &tokenizer(), sequences(400, 515), 1, 0);
+        assert!(report.leak > 0.9, "{}", report.leak);
+    }
+
+    #[test]
+    fn m_tokens_in_a_row_hide_m_minus_five_bases_of_six_mers() {
+        for (m, bases) in [(6, 1), (8, 3), (10, 5), (11, 6), (12, 7), (14, 9)] {
+            let fixed = Fixed((20..20 + m).map(TokenPos).collect(), [Phase { first_step: 1, draws: vec![] }]);
+            let report = inspect(&fixed, &tokenizer(), sequences(3, 60), 1, 0);
+            assert_eq!((report.hidden_bases, report.runs[&m]), (3 * bases, 3), "m = {m}");
+            assert_eq!((report.sequences, report.tokens, report.bases), (3, 165, 180));
+        }
+    }
+
+    #[test]
+    fn draws_one_sequence_with_its_spans_and_hidden_bases() {
+        let fixed = Fixed((4..11).map(TokenPos).collect(), [Phase { first_step: 1, draws: vec![] }]);
+        let report = inspect(&fixed, &tokenizer(), [[0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1]], 1, 0);
+        assert_eq!(
+            report.drawing,
+            "bases      0  ATCGATCGATCGATCGAT\n\
+             hidden                ^^\n\
+             tokens        ...#######...\n\
+             spans            [=====]\n\n"
+        );
+        assert!(report.to_string().contains("masked tokens    7 of 13: 53.85 %"), "{report}");
+    }
+
+    #[test]
+    fn nothing_to_see_gives_zeros() {
+        let report = inspect(&KmerSpan::new(SpanDraw::new(6, 0.025)), &tokenizer(), Vec::<Vec<u8>>::new(), 1, 0);
+        assert_eq!((report.mask_rate, report.leak, report.drawing.as_str()), (0.0, 0.0, ""));
+    }
+}
