@@ -1,1 +1,30 @@
 //! Tensors and fused operations of BERT-like models, forward and backward. Knows nothing of DNA.
+//!
+//! A model builds a [`Graph`] once; an [`Executor`] plans its memory and runs it, step after step, over [`Batch`]es without padding.
+//! The modules are listed in order; a module uses only those above it.
+
+pub mod error;
+
+pub mod buffer;
+pub mod element;
+pub mod philox;
+
+pub mod isa;
+pub mod kernels;
+
+pub mod batch;
+pub mod graph;
+
+pub mod ops;
+pub mod plan;
+
+pub mod executor;
+
+pub use batch::{Batch, Capacity};
+pub use element::Precision;
+pub use error::{Error, Result};
+pub use executor::{AdamW, Executor, OpTime};
+pub use graph::{Graph, Init, NormParams, ParamId, ParamSpec, TensorId};
+pub use isa::Isa;
+pub use philox::StepKey;
+pub use plan::{MemoryPlan, Mode};

@@ -1,0 +1,210 @@
+//! What happens to a block of C before it is stored: bias, GELU, its derivative, addition to what is there.
+#![allow(unsafe_code)] // Threads write disjoint blocks of one matrix; `Gemm` visits each block once.
+
+use super::math::{gelu, gelu_derivative};
+use crate::element::Element;
+
+/// Where a matrix product puts its blocks.
+pub trait Epilogue: Sync {
+    /// Panics if a product of these sizes does not fit.
+    fn check(&self, rows: usize, columns: usize);
+    /// Takes `tile[..rows, ..columns]`, rows `stride` apart, as C from `row` and `column` on. Called once for each block, from any thread.
+    fn store(&self, row: usize, column: usize, rows: usize, columns: usize, tile: &[f32], stride: usize);
+}
+
+/// A row-major matrix that threads fill block by block.
+pub struct Target<'a, E> {
+    data: *mut E,
+    len: usize,
+    stride: usize,
+    columns: usize,
+    borrowed: std::marker::PhantomData<&'a mut [E]>,
+}
+
+// SAFETY: blocks are disjoint, so no element is reached by two threads.
+unsafe impl<E: Send> Sync for Target<'_, E> {}
+// SAFETY: a `Target` is an exclusive borrow.
+unsafe impl<E: Send> Send for Target<'_, E> {}
+
+/// A block of a [`Target`].
+#[derive(Clone, Copy)]
+pub struct Part {
+    /// First row.
+    pub row: usize,
+    /// Number of rows.
+    pub rows: usize,
+    /// First column.
+    pub column: usize,
+    /// Number of columns.
+    pub columns: usize,
+}
+
+impl<'a, E> Target<'a, E> {
+    /// `[rows, columns]` inside `data`, rows `stride` apart.
+    pub fn new(data: &'a mut [E], columns: usize, stride: usize) -> Self {
+        assert!(columns <= stride);
+        Self { data: data.as_mut_ptr(), len: data.len(), stride, columns, borrowed: std::marker::PhantomData }
+    }
+
+    fn check(&self, rows: usize, columns: usize) {
+        assert_eq!(columns, self.columns, "the columns of C");
+        assert!(rows == 0 || (rows - 1) * self.stride + columns <= self.len, "C has {} elements, too few", self.len);
+    }
+
+    /// A block as a matrix of its own. Blocks that are written at the same time must not overlap: the caller's tasks each take their own.
+    pub(crate) fn part(&self, part: Part) -> Target<'a, E> {
+        assert!(part.column + part.columns <= self.columns, "a block beyond the last column");
+        let start = part.row * self.stride + part.column;
+        let len = if part.rows == 0 { 0 } else { (part.rows - 1) * self.stride + part.columns };
+        assert!(start + len <= self.len, "a block beyond the last row");
+        // SAFETY: `start + len` lies inside of the slice, as asserted.
+        let data = unsafe { self.data.add(start) };
+        Target { data, len, columns: part.columns, stride: self.stride, borrowed: self.borrowed }
+    }
+
+    /// Part of a row. Rows that are held at the same time must not overlap.
+    #[inline(always)]
+    #[allow(clippy::mut_from_ref)]
+    pub(crate) fn row(&self, row: usize, column: usize, columns: usize) -> &mut [E] {
+        let start = row * self.stride + column;
+        assert!(column + columns <= self.columns && start + columns <= self.len);
+        // SAFETY: `check` compared the whole product with the slice; `Gemm` calls `store` once for each block, and blocks do not overlap.
+        unsafe { std::slice::from_raw_parts_mut(self.data.add(start), columns) }
+    }
+}
+
+/// Runs `each(row, tile row)` over a block.
+#[inline(always)]
+fn rows_of(rows: usize, columns: usize, tile: &[f32], stride: usize, mut each: impl FnMut(usize, &[f32])) {
+    for row in 0..rows {
+        each(row, &tile[row * stride..][..columns]);
+    }
+}
+
+/// C, scaled, with an optional bias of one number a column, rounded to `E`; optionally added to what is there.
+pub struct Store<'a, E> {
+    target: Target<'a, E>,
+    bias: Option<&'a [f32]>,
+    scale: f32,
+    add: bool,
+}
+
+impl<'a, E> Store<'a, E> {
+    /// `[rows, columns]` inside `out`, rows `stride` apart.
+    pub fn new(out: &'a mut [E], columns: usize, stride: usize) -> Self {
+        Self { target: Target::new(out, columns, stride), bias: None, scale: 1.0, add: false }
+    }
+    /// All of a block.
+    pub(crate) fn within(target: Target<'a, E>) -> Self {
+        Self { target, bias: None, scale: 1.0, add: false }
+    }
+    /// Adds a number a column.
+    pub fn bias(self, bias: &'a [f32]) -> Self {
+        assert_eq!(bias.len(), self.target.columns, "the bias");
+        Self { bias: Some(bias), ..self }
+    }
+    /// Multiplies the product.
+    pub fn scale(self, scale: f32) -> Self {
+        Self { scale, ..self }
+    }
+    /// Adds to what `out` holds instead of replacing it.
+    pub fn add(self, add: bool) -> Self {
+        Self { add, ..self }
+    }
+}
+
+impl<E: Element> Epilogue for Store<'_, E> {
+    fn check(&self, rows: usize, columns: usize) {
+        self.target.check(rows, columns);
+    }
+    #[inline(always)]
+    fn store(&self, row: usize, column: usize, rows: usize, columns: usize, tile: &[f32], stride: usize) {
+        rows_of(rows, columns, tile, stride, |index, values| {
+            let out = self.target.row(row + index, column, columns);
+            match (self.bias, self.add) {
+                (None, false) => {
+                    for c in 0..columns {
+                        out[c] = E::from_f32(self.scale * values[c]);
+                    }
+                }
+                (None, true) => {
+                    for c in 0..columns {
+                        out[c] = E::from_f32(out[c].to_f32() + self.scale * values[c]);
+                    }
+                }
+                (Some(bias), add) => {
+                    let bias = &bias[column..][..columns];
+                    for c in 0..columns {
+                        let before = if add { out[c].to_f32() } else { 0.0 };
+                        out[c] = E::from_f32(before + self.scale * values[c] + bias[c]);
+                    }
+                }
+            }
+        });
+    }
+}
+
+/// `pre = C + bias`, `out = gelu(pre)`; both are stored, the first for the backward pass.
+pub struct StoreGelu<'a, E> {
+    pre: Target<'a, E>,
+    out: Target<'a, E>,
+    bias: &'a [f32],
+}
+
+impl<'a, E> StoreGelu<'a, E> {
+    /// Both `[rows, bias.len()]`.
+    pub fn new(pre: &'a mut [E], out: &'a mut [E], bias: &'a [f32]) -> Self {
+        let columns = bias.len();
+        Self { pre: Target::new(pre, columns, columns), out: Target::new(out, columns, columns), bias }
+    }
+}
+
+impl<E: Element> Epilogue for StoreGelu<'_, E> {
+    fn check(&self, rows: usize, columns: usize) {
+        self.pre.check(rows, columns);
+        self.out.check(rows, columns);
+    }
+    #[inline(always)]
+    fn store(&self, row: usize, column: usize, rows: usize, columns: usize, tile: &[f32], stride: usize) {
+        let bias = &self.bias[column..][..columns];
+        rows_of(rows, columns, tile, stride, |index, values| {
+            let pre = self.pre.row(row + index, column, columns);
+            let out = self.out.row(row + index, column, columns);
+            for c in 0..columns {
+                let value = values[c] + bias[c];
+                pre[c] = E::from_f32(value);
+                out[c] = E::from_f32(gelu(value));
+            }
+        });
+    }
+}
+
+/// `out = C * gelu'(pre)`: the gradient goes straight through the activation.
+pub struct StoreThroughGelu<'a, E> {
+    out: Target<'a, E>,
+    pre: &'a [E],
+}
+
+impl<'a, E> StoreThroughGelu<'a, E> {
+    /// Both `[rows, columns]`.
+    pub fn new(out: &'a mut [E], pre: &'a [E], columns: usize) -> Self {
+        Self { out: Target::new(out, columns, columns), pre }
+    }
+}
+
+impl<E: Element> Epilogue for StoreThroughGelu<'_, E> {
+    fn check(&self, rows: usize, columns: usize) {
+        self.out.check(rows, columns);
+        assert!(self.pre.len() >= rows * columns, "the activation before GELU");
+    }
+    #[inline(always)]
+    fn store(&self, row: usize, column: usize, rows: usize, columns: usize, tile: &[f32], stride: usize) {
+        rows_of(rows, columns, tile, stride, |index, values| {
+            let out = self.out.row(row + index, column, columns);
+            let pre = &self.pre[(row + index) * self.out.columns + column..][..columns];
+            for c in 0..columns {
+                out[c] = E::from_f32(values[c] * gelu_derivative(pre[c].to_f32()));
+            }
+        });
+    }
+}

@@ -1,0 +1,300 @@
+//! Matrix products: packed operands, blocks of C in registers or tiles, and an epilogue that stores them.
+//!
+//! C = A x B with A `[m, depth]`, B `[depth, n]`. Every element of C is summed by one thread over the depth in one order, so that the result does not
+//! depend on the number of threads. Sums are f32 for both number formats.
+
+use super::epilogue::Epilogue;
+use super::micro::F32Kernel;
+use super::pack::{Packed, View, panel_len};
+use super::vectorize::vectorize;
+use crate::buffer::with_scratch;
+use crate::element::{Element, Precision};
+use crate::isa::Isa;
+use rayon::prelude::*;
+use std::ops::Range;
+
+/// The largest block of C of any kernel.
+const MAX_TILE: usize = 32 * 32;
+
+/// Packed rows of A that one task keeps in the second-level cache, in bytes.
+const LEFT_BLOCK_BYTES: usize = 512 << 10;
+
+/// The matrix kernels of one instruction set and number format.
+#[derive(Clone, Copy)]
+pub struct Gemm {
+    /// Chosen instruction set; row kernels use it too.
+    pub isa: Isa,
+    precision: Precision,
+}
+
+impl Gemm {
+    /// The kernels of `isa` for operands stored as `E`.
+    pub fn new<E: Element>(isa: Isa) -> Self {
+        Self { isa, precision: E::PRECISION }
+    }
+
+    /// Floating-point operations of a product.
+    pub fn flops(m: usize, n: usize, depth: usize) -> u64 {
+        2 * m as u64 * n as u64 * depth as u64
+    }
+
+    /// The product on all threads of the current pool.
+    pub fn parallel<A: Element, B: Element>(&self, a: View<A>, b: View<B>, epilogue: &impl Epilogue) {
+        self.run(a, b, epilogue, true);
+    }
+
+    /// The product on this thread.
+    pub fn serial<A: Element, B: Element>(&self, a: View<A>, b: View<B>, epilogue: &impl Epilogue) {
+        self.run(a, b, epilogue, false);
+    }
+
+    fn run<A: Element, B: Element>(&self, a: View<A>, b: View<B>, epilogue: &impl Epilogue, parallel: bool) {
+        self.with_right(b, parallel, |right| self.multiply(a, right, epilogue, parallel));
+    }
+
+    /// Packs the right operand once for several products on this thread.
+    pub fn with_packed<B: Element, R>(&self, b: View<B>, work: impl FnOnce(&Right) -> R) -> R {
+        self.with_right(b, false, work)
+    }
+
+    /// A x B with B packed before, on this thread.
+    pub fn serial_packed<A: Element>(&self, a: View<A>, b: &Right, epilogue: &impl Epilogue) {
+        self.multiply(a, b, epilogue, false);
+    }
+
+    fn with_right<B: Element, R>(&self, b: View<B>, parallel: bool, work: impl FnOnce(&Right) -> R) -> R {
+        let (depth, columns) = (b.rows, b.columns);
+        #[cfg(target_arch = "x86_64")]
+        if self.has_tiles() {
+            return pack(self.isa, super::amx::BLOCK, b, parallel, |panels| {
+                work(&Right { depth, columns, panels: Panels::Bf16(panels) })
+            });
+        }
+        let width = F32Kernel::of(self.isa).nr;
+        pack(self.isa, width, b, parallel, |panels| work(&Right { depth, columns, panels: Panels::F32(panels) }))
+    }
+
+    fn multiply<A: Element>(&self, a: View<A>, b: &Right, epilogue: &impl Epilogue, parallel: bool) {
+        assert_eq!(a.columns, b.depth, "the depths of A and B");
+        epilogue.check(a.rows, b.columns);
+        match b.panels {
+            Panels::F32(panels) => {
+                let kernel = F32Kernel::of(self.isa);
+                let blocks = Blocks { mr: kernel.mr, nr: kernel.nr, isa: self.isa, columns: b.columns };
+                let kernel = |depth, a: &[f32], b: &[f32], tile: &mut [f32]| kernel.run(depth, a, b, tile);
+                blocks.product(a, panels, kernel, epilogue, parallel);
+            }
+            #[cfg(target_arch = "x86_64")]
+            Panels::Bf16(panels) => {
+                use super::amx;
+                let blocks = Blocks { mr: amx::BLOCK, nr: amx::BLOCK, isa: self.isa, columns: b.columns };
+                blocks.product(a, panels, amx::run, epilogue, parallel);
+            }
+        }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    fn has_tiles(&self) -> bool {
+        self.isa == Isa::Amx && self.precision == Precision::Bf16
+    }
+}
+
+/// A packed right operand.
+pub struct Right<'a> {
+    depth: usize,
+    columns: usize,
+    panels: Panels<'a>,
+}
+
+enum Panels<'a> {
+    F32(&'a [f32]),
+    #[cfg(target_arch = "x86_64")]
+    Bf16(&'a [half::bf16]),
+}
+
+/// Packs B into scratch, panel by panel.
+fn pack<P: Packed, B: Element, R>(
+    isa: Isa,
+    width: usize,
+    b: View<B>,
+    parallel: bool,
+    work: impl FnOnce(&[P]) -> R,
+) -> R {
+    let panel_len = panel_len::<P>(width, b.rows).max(1);
+    with_scratch(b.columns.div_ceil(width) * panel_len, |right: &mut [P]| {
+        let pack = |(panel, out): (usize, &mut [P])| {
+            vectorize(isa, || P::pack_right(b.t(), panel * width, width, out));
+        };
+        if parallel {
+            right.par_chunks_mut(panel_len).enumerate().for_each(pack);
+        } else {
+            right.chunks_mut(panel_len).enumerate().for_each(pack);
+        }
+        work(right)
+    })
+}
+
+/// The block sizes of a micro-kernel, and the columns of C.
+struct Blocks {
+    mr: usize,
+    nr: usize,
+    isa: Isa,
+    columns: usize,
+}
+
+impl Blocks {
+    fn product<P: Packed, A: Element>(
+        &self,
+        a: View<A>,
+        right: &[P],
+        kernel: impl Fn(usize, &[P], &[P], &mut [f32]) + Sync,
+        epilogue: &impl Epilogue,
+        parallel: bool,
+    ) {
+        if a.rows == 0 || self.columns == 0 {
+            return;
+        }
+        let panels = self.columns.div_ceil(self.nr);
+        let row_panels = a.rows.div_ceil(self.mr);
+        let left_bytes = panel_len::<P>(self.mr, a.columns).max(1) * size_of::<P>();
+        let per_block = (LEFT_BLOCK_BYTES / left_bytes).clamp(1, 16);
+        let row_blocks = row_panels.div_ceil(per_block);
+        let block = |row_block: usize, panels: Range<usize>| {
+            let first = row_block * per_block * self.mr;
+            let rows = first..a.rows.min(first + per_block * self.mr);
+            self.block(a, rows, panels, right, &kernel, epilogue);
+        };
+        if !parallel {
+            (0..row_blocks).for_each(|row_block| block(row_block, 0..panels));
+            return;
+        }
+        // A few tasks a thread, so that they end together; columns are split only where rows do not give enough.
+        let wanted = 4 * rayon::current_num_threads();
+        let chunks = wanted.div_ceil(row_blocks).min(panels.div_ceil(4)).max(1);
+        let per_chunk = panels.div_ceil(chunks);
+        (0..row_blocks * chunks).into_par_iter().for_each(|task| {
+            let (row_block, chunk) = (task / chunks, task % chunks);
+            block(row_block, (chunk * per_chunk).min(panels)..((chunk + 1) * per_chunk).min(panels));
+        });
+    }
+
+    /// Some rows of C, some panels of columns.
+    fn block<P: Packed, A: Element>(
+        &self,
+        a: View<A>,
+        rows: Range<usize>,
+        panels: Range<usize>,
+        right: &[P],
+        kernel: &(impl Fn(usize, &[P], &[P], &mut [f32]) + Sync),
+        epilogue: &impl Epilogue,
+    ) {
+        let depth = a.columns;
+        let padded = depth.next_multiple_of(P::DEPTH);
+        let (left_len, right_len) = (panel_len::<P>(self.mr, depth).max(1), panel_len::<P>(self.nr, depth).max(1));
+        let mut tile = [0f32; MAX_TILE];
+        with_scratch(rows.len().div_ceil(self.mr) * left_len, |left: &mut [P]| {
+            vectorize(self.isa, || {
+                for (panel, out) in left.chunks_mut(left_len).enumerate() {
+                    P::pack_left(a, rows.start + panel * self.mr, self.mr, out);
+                }
+                for panel in panels {
+                    let right = &right[panel * right_len..][..right_len];
+                    let column = panel * self.nr;
+                    for (index, left) in left.chunks(left_len).enumerate() {
+                        let row = rows.start + index * self.mr;
+                        kernel(padded, left, right, &mut tile);
+                        let (rows, columns) = (self.mr.min(rows.end - row), self.nr.min(self.columns - column));
+                        epilogue.store(row, column, rows, columns, &tile, self.nr);
+                    }
+                }
+            });
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::epilogue::Store;
+    use half::bf16;
+    use proptest::prelude::*;
+
+    fn numbers(count: usize, seed: u64) -> Vec<f32> {
+        let mut values = vec![0.0; count];
+        crate::philox::fill_normal(&mut values, 1.0, seed, 0);
+        values
+    }
+
+    /// Plain f64 product of `[m, depth]` and `[depth, n]`.
+    fn reference(a: &[f32], b: &[f32], m: usize, n: usize, depth: usize) -> Vec<f64> {
+        let mut c = vec![0.0; m * n];
+        for i in 0..m {
+            for k in 0..depth {
+                for j in 0..n {
+                    c[i * n + j] += f64::from(a[i * depth + k]) * f64::from(b[k * n + j]);
+                }
+            }
+        }
+        c
+    }
+
+    fn transposed<E: Copy>(values: &[E], rows: usize, columns: usize) -> Vec<E> {
+        (0..rows * columns).map(|index| values[index % rows * columns + index / rows]).collect()
+    }
+
+    fn check<E: Element>(isa: Isa, m: usize, n: usize, depth: usize) {
+        let round = |values: Vec<f32>| values.into_iter().map(E::from_f32).collect::<Vec<E>>();
+        let (a, b) = (round(numbers(m * depth, 1)), round(numbers(depth * n, 2)));
+        let exact = |values: &[E]| values.iter().map(|value| value.to_f32()).collect::<Vec<f32>>();
+        let expected = reference(&exact(&a), &exact(&b), m, n, depth);
+        let (at, bt) = (transposed(&a, m, depth), transposed(&b, depth, n));
+        let gemm = Gemm::new::<E>(isa);
+        let lefts = [View::new(&a, m, depth, depth), View::new(&at, depth, m, m).t()];
+        let rights = [View::new(&b, depth, n, n), View::new(&bt, n, depth, depth).t()];
+        for (left, a) in lefts.into_iter().enumerate() {
+            for (right, b) in rights.into_iter().enumerate() {
+                for parallel in [false, true] {
+                    let mut c = vec![f32::NAN; m * n];
+                    gemm.run(a, b, &Store::new(&mut c, n, n), parallel);
+                    for (index, (got, expected)) in c.iter().zip(&expected).enumerate() {
+                        assert!(
+                            (f64::from(*got) - expected).abs() < 2e-5 * (1.0 + depth as f64),
+                            "{isa:?} {m}x{depth}x{n}, layouts {left} {right}, element {index}: {got} for {expected}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+        #[test]
+        fn every_kernel_and_layout_equals_f64(m in 1usize..80, n in 1usize..90, depth in 1usize..100) {
+            for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
+                check::<f32>(isa, m, n, depth);
+                check::<bf16>(isa, m, n, depth);
+            }
+        }
+    }
+
+    #[test]
+    fn does_not_depend_on_the_number_of_threads() {
+        let (m, n, depth) = (203, 117, 65);
+        let (a, b) = (numbers(m * depth, 1), numbers(depth * n, 2));
+        let with_threads = |threads: usize| {
+            let mut c = vec![0f32; m * n];
+            rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(|| {
+                Gemm::new::<f32>(Isa::current()).parallel(
+                    View::new(&a, m, depth, depth),
+                    View::new(&b, depth, n, n),
+                    &Store::new(&mut c, n, n),
+                );
+            });
+            c
+        };
+        let one = with_threads(1);
+        assert_eq!(one, with_threads(2));
+        assert_eq!(one, with_threads(7));
+    }
+}

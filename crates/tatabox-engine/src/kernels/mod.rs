@@ -1,0 +1,10 @@
+//! CPU kernels: the only place of raw pointers, vector intrinsics and inline assembly. Everything leaves through functions that check shapes.
+
+#[cfg(target_arch = "x86_64")]
+pub mod amx;
+pub mod epilogue;
+pub mod gemm;
+pub mod math;
+pub mod micro;
+pub mod pack;
+pub mod vectorize;

@@ -1,0 +1,57 @@
+//! Cross-entropy over the vocabulary at the masked positions: loss and gradient in one pass over the logits.
+
+use crate::element::Element;
+use crate::isa::Isa;
+use crate::kernels::math;
+use crate::kernels::vectorize::vectorize;
+use rayon::prelude::*;
+
+/// Rows that one task takes.
+const ROWS_A_TASK: usize = 8;
+
+/// `loss[row] = log sum exp(logits[row]) - logits[row, label]`, in nats; with `gradient`, `scale * (softmax - one hot)`.
+/// Overwrites the logits, `[masked, vocabulary]`.
+pub fn forward<E: Element>(
+    isa: Isa,
+    logits: &mut [f32],
+    labels: &[u32],
+    loss: &mut [f32],
+    gradient: Option<(&mut [E], f32)>,
+) {
+    if labels.is_empty() {
+        return;
+    }
+    let vocabulary = logits.len() / labels.len();
+    let chunk = ROWS_A_TASK * vocabulary;
+    let rows = |logits: &mut [f32], labels: &[u32], loss: &mut [f32], mut gradient: Option<(&mut [E], f32)>| {
+        vectorize(isa, || {
+            for (index, logits) in logits.chunks_exact_mut(vocabulary).enumerate() {
+                let label = labels[index] as usize;
+                let right = logits[label];
+                let largest = math::max(logits);
+                for value in logits.iter_mut() {
+                    *value = math::exp(*value - largest);
+                }
+                let total = math::sum(vocabulary, |c| logits[c]);
+                loss[index] = largest + total.ln() - right;
+                if let Some((gradient, scale)) = &mut gradient {
+                    let gradient = &mut gradient[index * vocabulary..][..vocabulary];
+                    let factor = *scale / total;
+                    for c in 0..vocabulary {
+                        gradient[c] = E::from_f32(logits[c] * factor);
+                    }
+                    gradient[label] = E::from_f32(logits[label] * factor - *scale);
+                }
+            }
+        });
+    };
+    let tasks = logits.par_chunks_mut(chunk).zip(labels.par_chunks(ROWS_A_TASK)).zip(loss.par_chunks_mut(ROWS_A_TASK));
+    match gradient {
+        None => tasks.for_each(|((logits, labels), loss)| rows(logits, labels, loss, None)),
+        Some((gradient, scale)) => {
+            tasks.zip(gradient.par_chunks_mut(chunk)).for_each(|(((logits, labels), loss), gradient)| {
+                rows(logits, labels, loss, Some((gradient, scale)));
+            });
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! `out = dropout(norm(word[id] + position[p] + token_type[0]))`, and tables that gather gradients.
+
+use super::norm::{Norm, NormGradients, normalize, normalize_backward};
+use super::{ROW_CHUNK, add_rows};
+use crate::batch::Batch;
+use crate::buffer::with_scratch;
+use crate::element::Element;
+use crate::isa::Isa;
+use crate::kernels::vectorize::vectorize;
+use crate::philox::Dropout;
+use rayon::prelude::*;
+
+/// The tables, f32: word `[vocabulary, hidden]`, position `[positions, hidden]`, and row 0 of token type `[hidden]`.
+#[derive(Clone, Copy)]
+pub struct Tables<'a> {
+    /// `[vocabulary, hidden]`.
+    pub word: &'a [f32],
+    /// `[positions, hidden]`.
+    pub position: &'a [f32],
+    /// At least `[hidden]`.
+    pub token_type: &'a [f32],
+}
+
+/// The position of every token in its sequence, from 0, `[tokens]`.
+pub fn positions(batch: &Batch, out: &mut Vec<u32>) {
+    out.clear();
+    for pair in batch.offsets.windows(2) {
+        out.extend(0..pair[1] - pair[0]);
+    }
+}
+
+/// Keeps the sum before the norm, and `stats[row] = (mean, 1/std)`.
+pub fn forward<E: Element>(
+    isa: Isa,
+    tables: Tables,
+    norm: Norm,
+    dropout: Option<Dropout>,
+    ids: &[u32],
+    positions: &[u32],
+    sum: &mut [E],
+    stats: &mut [f32],
+    out: &mut [E],
+) {
+    let hidden = norm.weight.len();
+    let chunk = ROW_CHUNK * hidden;
+    let tasks = sum.par_chunks_mut(chunk).zip(out.par_chunks_mut(chunk)).zip(stats.par_chunks_mut(2 * ROW_CHUNK));
+    tasks.enumerate().for_each(|(task, ((sum, out), stats))| {
+        let mut work = |row: &mut [f32], normed: &mut [f32]| {
+            let rows = sum.chunks_exact_mut(hidden).zip(out.chunks_exact_mut(hidden)).zip(stats.chunks_exact_mut(2));
+            for (index, ((sum, out), stats)) in rows.enumerate() {
+                let global = task * ROW_CHUNK + index;
+                let word = &tables.word[ids[global] as usize * hidden..][..hidden];
+                let position = &tables.position[positions[global] as usize * hidden..][..hidden];
+                let token_type = &tables.token_type[..hidden];
+                for c in 0..hidden {
+                    sum[c] = E::from_f32(word[c] + position[c] + token_type[c]);
+                    row[c] = sum[c].to_f32();
+                }
+                stats.copy_from_slice(&normalize(row, norm.weight, norm.bias, norm.eps, normed));
+                if let Some(dropout) = dropout {
+                    dropout.apply(global as u32, 0, normed);
+                }
+                for c in 0..hidden {
+                    out[c] = E::from_f32(normed[c]);
+                }
+            }
+        };
+        with_scratch(hidden, |row: &mut [f32]| {
+            with_scratch(hidden, |normed: &mut [f32]| vectorize(isa, || work(row, normed)));
+        });
+    });
+}
+
+/// Gradients of the three tables, added to.
+pub struct TableGradients<'a> {
+    /// `[vocabulary, hidden]`.
+    pub word: &'a mut [f32],
+    /// `[positions, hidden]`.
+    pub position: &'a mut [f32],
+    /// At least `[hidden]`.
+    pub token_type: &'a mut [f32],
+}
+
+/// `d_out` becomes the gradient of the sum, and is added to the rows of the tables that it came from.
+pub fn backward<E: Element>(
+    isa: Isa,
+    norm: Norm,
+    norm_gradients: NormGradients,
+    tables: TableGradients,
+    dropout: Option<Dropout>,
+    ids: &[u32],
+    positions: &[u32],
+    sum: &[E],
+    stats: &[f32],
+    d_out: &mut [E],
+) {
+    let hidden = norm.weight.len();
+    let chunk = ROW_CHUNK * hidden;
+    with_scratch(d_out.len().div_ceil(chunk) * 3 * hidden, |partials: &mut [f32]| {
+        partials.par_chunks_mut(3 * hidden).zip(d_out.par_chunks_mut(chunk)).enumerate().for_each(
+            |(task, (partial, d_out))| {
+                let mut work = |row: &mut [f32]| {
+                    partial.fill(0.0);
+                    let (d_weight, rest) = partial.split_at_mut(hidden);
+                    let (d_bias, d_type) = rest.split_at_mut(hidden);
+                    for (index, d_out) in d_out.chunks_exact_mut(hidden).enumerate() {
+                        let global = task * ROW_CHUNK + index;
+                        for c in 0..hidden {
+                            row[c] = d_out[c].to_f32();
+                        }
+                        if let Some(dropout) = dropout {
+                            dropout.apply(global as u32, 0, row);
+                        }
+                        let stats = [stats[2 * global], stats[2 * global + 1]];
+                        normalize_backward(
+                            &sum[global * hidden..][..hidden],
+                            stats,
+                            norm.weight,
+                            row,
+                            d_weight,
+                            d_bias,
+                        );
+                        for c in 0..hidden {
+                            d_type[c] += row[c];
+                            d_out[c] = E::from_f32(row[c]);
+                        }
+                    }
+                };
+                with_scratch(hidden, |row: &mut [f32]| vectorize(isa, || work(row)));
+            },
+        );
+        with_scratch(3 * hidden, |sums: &mut [f32]| {
+            sums.fill(0.0);
+            add_rows(isa, partials, sums);
+            add_rows(isa, &sums[..hidden], norm_gradients.weight);
+            add_rows(isa, &sums[hidden..2 * hidden], norm_gradients.bias);
+            add_rows(isa, &sums[2 * hidden..], &mut tables.token_type[..hidden]);
+        });
+    });
+    scatter_add(isa, ids, d_out, hidden, tables.word);
+    scatter_add(isa, positions, d_out, hidden, tables.position);
+}
+
+/// `table[keys[row]] += values[row]`; rows of one key in their order, so that the sum does not depend on the number of threads.
+fn scatter_add<E: Element>(isa: Isa, keys: &[u32], values: &[E], hidden: usize, table: &mut [f32]) {
+    const ROWS_A_TASK: usize = 32;
+    let table_rows = table.len() / hidden;
+    // Counting sort: `order[starts[key]..starts[key + 1]]` are the rows of a key.
+    with_scratch(table_rows + 1, |starts: &mut [u32]| {
+        with_scratch(keys.len(), |order: &mut [u32]| {
+            starts.fill(0);
+            keys.iter().for_each(|key| starts[*key as usize + 1] += 1);
+            for key in 0..table_rows {
+                starts[key + 1] += starts[key];
+            }
+            with_scratch(table_rows, |next: &mut [u32]| {
+                next.copy_from_slice(&starts[..table_rows]);
+                for (row, key) in keys.iter().enumerate() {
+                    order[next[*key as usize] as usize] = row as u32;
+                    next[*key as usize] += 1;
+                }
+            });
+            let (starts, order) = (&*starts, &*order);
+            table.par_chunks_mut(ROWS_A_TASK * hidden).enumerate().for_each(|(task, table)| {
+                vectorize(isa, || {
+                    for (index, target) in table.chunks_exact_mut(hidden).enumerate() {
+                        let key = task * ROWS_A_TASK + index;
+                        for row in &order[starts[key] as usize..starts[key + 1] as usize] {
+                            let source = &values[*row as usize * hidden..][..hidden];
+                            for c in 0..hidden {
+                                target[c] += source[c].to_f32();
+                            }
+                        }
+                    }
+                });
+            });
+        });
+    });
+}

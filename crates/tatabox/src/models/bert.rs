@@ -1,0 +1,80 @@
+//! BERT with a masked language model's head (Devlin et al. 2019), as Hugging Face's `BertForMaskedLM` computes it.
+//!
+//! Post-LayerNorm, learned positions, exact GELU, decoder tied to the word embeddings. Parameter names are Hugging Face's, except that query,
+//! key and value of a layer are one matrix, `attention.self.qkv`, rows in that order: one product instead of three.
+
+use crate::config::BertConfig;
+use tatabox_engine::{Graph, Init, ParamId, ParamSpec, Result, TensorId};
+
+/// The graph of a BERT that learns to guess masked tokens.
+///
+/// # Errors
+/// If the sizes of the configuration do not fit each other.
+pub fn masked_lm(config: &BertConfig) -> Result<Graph> {
+    let mut graph = Graph::new();
+    let hidden = config.hidden_size;
+    let std = config.initializer_range as f32;
+    let word = graph.param(ParamSpec {
+        zero_row: config.pad_token_id.filter(|row| *row < config.vocab_size),
+        ..ParamSpec::matrix("bert.embeddings.word_embeddings.weight", [config.vocab_size, hidden], std)
+    });
+    let mut x = embeddings(&mut graph, config, word)?;
+    for layer in 0..config.num_hidden_layers {
+        x = encoder_layer(&mut graph, config, x, &format!("bert.encoder.layer.{layer}"))?;
+    }
+    let x = graph.masked_rows(x)?; // [masked, hidden]
+    let (weight, bias) = linear_params(&mut graph, config, "cls.predictions.transform.dense", hidden, hidden);
+    let x = graph.linear_gelu(x, weight, bias)?;
+    let norm = graph.norm_params("cls.predictions.transform.LayerNorm", hidden, config.layer_norm_eps as f32);
+    let x = graph.norm(x, norm)?;
+    let bias = graph.param(ParamSpec::vector("cls.predictions.bias", config.vocab_size, Init::Zeros));
+    graph.mlm_loss(x, word, bias)?;
+    Ok(graph)
+}
+
+/// `[tokens, hidden]`
+fn embeddings(graph: &mut Graph, config: &BertConfig, word: ParamId) -> Result<TensorId> {
+    let mut table = |name: &str, rows| {
+        let name = format!("bert.embeddings.{name}.weight");
+        graph.param(ParamSpec::matrix(name, [rows, config.hidden_size], config.initializer_range as f32))
+    };
+    let position = table("position_embeddings", config.max_position_embeddings);
+    let token_type = table("token_type_embeddings", config.type_vocab_size);
+    let norm = graph.norm_params("bert.embeddings.LayerNorm", config.hidden_size, config.layer_norm_eps as f32);
+    graph.embeddings(word, position, token_type, norm, config.hidden_dropout_prob as f32)
+}
+
+/// `[tokens, hidden]` to `[tokens, hidden]`
+fn encoder_layer(graph: &mut Graph, config: &BertConfig, x: TensorId, name: &str) -> Result<TensorId> {
+    let (hidden, eps) = (config.hidden_size, config.layer_norm_eps as f32);
+    let dropout = config.hidden_dropout_prob as f32;
+
+    let (weight, bias) = linear_params(graph, config, &format!("{name}.attention.self.qkv"), 3 * hidden, hidden);
+    let qkv = graph.linear(x, weight, bias)?; // [tokens, 3 hidden]
+    let context = graph.attention(qkv, config.num_attention_heads, config.attention_probs_dropout_prob as f32)?;
+    let (weight, bias) = linear_params(graph, config, &format!("{name}.attention.output.dense"), hidden, hidden);
+    let attended = graph.linear(context, weight, bias)?;
+    let norm = graph.norm_params(&format!("{name}.attention.output.LayerNorm"), hidden, eps);
+    let x = graph.residual_norm(attended, x, norm, dropout)?;
+
+    let (weight, bias) =
+        linear_params(graph, config, &format!("{name}.intermediate.dense"), config.intermediate_size, hidden);
+    let inner = graph.linear_gelu(x, weight, bias)?; // [tokens, intermediate]
+    let (weight, bias) =
+        linear_params(graph, config, &format!("{name}.output.dense"), hidden, config.intermediate_size);
+    let outer = graph.linear(inner, weight, bias)?;
+    let norm = graph.norm_params(&format!("{name}.output.LayerNorm"), hidden, eps);
+    graph.residual_norm(outer, x, norm, dropout)
+}
+
+/// Weight `[outputs, inputs]` and bias `[outputs]`.
+fn linear_params(
+    graph: &mut Graph,
+    config: &BertConfig,
+    name: &str,
+    outputs: usize,
+    inputs: usize,
+) -> (ParamId, ParamId) {
+    let weight = ParamSpec::matrix(format!("{name}.weight"), [outputs, inputs], config.initializer_range as f32);
+    (graph.param(weight), graph.param(ParamSpec::vector(format!("{name}.bias"), outputs, Init::Zeros)))
+}

@@ -1,0 +1,3 @@
+//! Models, one file an architecture, written forward only over the engine's ops.
+
+pub mod bert;
