@@ -92,7 +92,9 @@ fn draw_curves(
     let root = backend.into_drawing_area();
     let (x_marks, y_marks) = (size.width as usize / 90, size.height as usize / 55);
     let (x_step, y_step) = (step(x_range, x_marks), step(y_range, y_marks));
-    let widest = [y_range.0, y_range.1].map(|y| mark((y / y_step).round() * y_step, y_step).chars().count() + 2);
+    let [x_size, y_size] = [x_range, y_range].map(|(low, high)| low.abs().max(high.abs()));
+    let widest =
+        [y_range.0, y_range.1].map(|y| mark((y / y_step).round() * y_step, y_step, y_size).chars().count() + 1);
     let events: Vec<(usize, f64)> = curves
         .events
         .iter()
@@ -118,8 +120,8 @@ fn draw_curves(
         .label_style(font.clone())
         .x_labels(x_marks)
         .y_labels(y_marks)
-        .x_label_formatter(&|x| mark(*x, x_step))
-        .y_label_formatter(&|y| mark(*y, y_step))
+        .x_label_formatter(&|x| mark(*x, x_step, x_size))
+        .y_label_formatter(&|y| mark(*y, y_step, y_size))
         .x_desc(&curves.x_label)
         .draw()?;
     let mut last = (f64::NEG_INFINITY, 0);

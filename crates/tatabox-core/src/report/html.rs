@@ -83,7 +83,7 @@ svg{display:block;width:100%;height:auto} .narrow{display:none}
 .number{display:inline-block;min-width:1.4em;text-align:center;border:1px dotted var(--event);margin-right:.4rem}
 .scroll{overflow-x:auto} .tall{max-height:24rem;overflow-y:auto}
 table{border-collapse:collapse;font-variant-numeric:tabular-nums} th,td{padding:.3rem .75rem .3rem 0;text-align:left;border-bottom:1px solid var(--grid);vertical-align:top}
-th{font-weight:600} tbody th{font-weight:400} .n{text-align:right} thead th{white-space:nowrap}
+th{font-weight:600} tbody th{font-weight:400} .n{text-align:right} td,th{white-space:nowrap}
 dl{display:grid;grid-template-columns:minmax(8rem,max-content) 1fr;gap:.25rem 1.25rem;margin:0} dt{color:var(--faint)} dd{margin:0;overflow-wrap:anywhere}
 details{margin:.5rem 0} summary{cursor:pointer;color:var(--link)}
 @media (max-width:620px){dl{grid-template-columns:1fr;gap:0} dd{margin-bottom:.5rem}}

@@ -49,12 +49,13 @@ pub(super) fn decimals(values: impl Iterator<Item = f64> + Clone) -> usize {
     if whole { 0 } else { (4 - largest.log10().floor() as i32).clamp(0, 12) as usize }
 }
 
-/// A number at a mark of an axis whose marks are `step` apart: short, and different from its neighbours.
-pub(super) fn mark(value: f64, step: f64) -> String {
+/// A number at a mark of an axis whose marks are `step` apart and whose largest size is `largest`: short, different from its
+/// neighbours, and of the same unit.
+pub(super) fn mark(value: f64, step: f64, largest: f64) -> String {
     if value == 0.0 || value.abs() < step * 1e-6 {
         return "0".into();
     }
-    let (scale, unit) = match value.abs().max(step) {
+    let (scale, unit) = match largest.max(step) {
         size if size >= 1e9 => (1e9, "G"),
         size if size >= 1e6 => (1e6, "M"),
         size if size >= 1e4 => (1e3, "k"),
@@ -82,11 +83,12 @@ mod tests {
         assert_eq!(decimals([8.0, 3.05].into_iter()), 4);
         assert_eq!(decimals([1_000.0, f64::NAN].into_iter()), 0);
         assert_eq!(decimals([4e-4, 0.0].into_iter()), 8);
-        assert_eq!(mark(20_000.0, 5_000.0), "20k");
-        assert_eq!(mark(2_500_000.0, 500_000.0), "2.5M");
-        assert_eq!(mark(6.2, 0.2), "6.2");
-        assert_eq!(mark(400.0, 100.0), "400");
-        assert_eq!(mark(0.000_2, 0.000_1), "2.0e−4");
-        assert_eq!(mark(-1e-18, 0.5), "0");
+        assert_eq!(mark(20_000.0, 5_000.0, 20_000.0), "20k");
+        assert_eq!(mark(5_000.0, 5_000.0, 20_000.0), "5k");
+        assert_eq!(mark(2_500_000.0, 500_000.0, 3e6), "2.5M");
+        assert_eq!(mark(6.2, 0.2, 8.1), "6.2");
+        assert_eq!(mark(400.0, 100.0, 500.0), "400");
+        assert_eq!(mark(0.000_2, 0.000_1, 0.000_5), "2.0e−4");
+        assert_eq!(mark(-1e-18, 0.5, 2.0), "0");
     }
 }

@@ -1,0 +1,85 @@
+//! A report as a real browser sees it: headless Chromium, where one is installed.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use tatabox_core::report::{
+    Bar, Bars, Body, Cell, Curves, Event, Fact, Html, Renderer, Report, Section, Series, Table,
+};
+
+/// The first Chromium or Chrome on the path.
+fn browser() -> Option<PathBuf> {
+    let folders: Vec<PathBuf> = std::env::split_paths(&std::env::var_os("PATH")?).collect();
+    let names = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
+    names.iter().flat_map(|name| folders.iter().map(move |folder| folder.join(name))).find(|path| path.is_file())
+}
+
+fn report() -> Report {
+    let curve = |name: &str, lift: f64| Series {
+        name: name.into(),
+        points: (0..500).map(|step| (f64::from(step), 6.0 + lift + 2.0 * (-f64::from(step) / 80.0).exp())).collect(),
+    };
+    let curves = Curves {
+        x_label: "step".into(),
+        y_label: "loss (nats a masked token)".into(),
+        series: vec![curve("kmer-span", 0.0), curve("random-mask <b>wide</b>", 0.2)],
+        events: vec![Event { x: 100.0, label: "phase 2 starts".into() }],
+    };
+    let bar = |name: &str, value| Bar { name: name.into(), value };
+    let bars = Bars {
+        label: "bits a base".into(),
+        bars: vec![bar("this run", 1.93), bar("order-5 Markov", 1.95)],
+        decimals: 3,
+    };
+    let table = Table {
+        columns: vec!["model".into(), "loss".into()],
+        rows: vec![vec![Cell::text("this run"), Cell::number(5.8, 4)], vec![Cell::text("uniform"), Cell::Missing]],
+    };
+    Report {
+        title: "runs/rice & <others>".into(),
+        subtitle: "bert-mini, 500 steps".into(),
+        sections: vec![
+            Section::new("facts", "Run", Body::Facts { facts: vec![Fact::new("seed", "1")] }),
+            Section::new("loss", "Training loss", Body::Curves(curves)).with_note("Lower is better."),
+            Section::new("bars", "Bits a base", Body::Bars(bars)),
+            Section::new("models", "Models and baselines", Body::Table(table)),
+            Section::new("words", "What this means", Body::Text { paragraphs: vec!["<script>fail()</script>".into()] }),
+        ],
+    }
+}
+
+#[test]
+fn chromium_shows_every_section_and_complains_of_nothing() {
+    let Some(browser) = browser() else {
+        println!("skipped: no Chromium found");
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let page = folder.path().join("report.html");
+    let report = report();
+    std::fs::write(&page, Html.render(&report)).unwrap();
+    let output = Command::new(browser)
+        .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"])
+        .args(["--disable-background-networking", "--disable-component-update", "--disable-sync"])
+        .args(["--enable-logging=stderr", "--dump-dom"])
+        .arg(format!("--user-data-dir={}", folder.path().join("profile").display()))
+        .arg(format!("file://{}", page.display()))
+        .output()
+        .unwrap();
+    let (dom, log) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{log}");
+    // Chromium logs what a page's console says, refusals by its security policy among it, on lines with this word.
+    let complaints: Vec<&str> = log.lines().filter(|line| line.contains("CONSOLE")).collect();
+    assert!(complaints.is_empty(), "{complaints:?}");
+    assert!(dom.contains("<title>runs/rice &amp; &lt;others&gt;</title>"), "{dom}");
+    assert!(dom.contains("<h1>runs/rice &amp; &lt;others&gt;</h1>"), "{dom}");
+    for section in &report.sections {
+        let heading = format!("<section id=\"{}\">\n<h2>{}</h2>", section.id, section.title);
+        assert!(dom.contains(&heading), "{heading} is not in {dom}");
+    }
+    // Two plots, each for wide and for narrow screens; parsed as SVG, so that their lines came out as elements.
+    assert_eq!(dom.matches("<svg ").count(), 4, "{dom}");
+    assert_eq!(dom.matches("stroke-width=\"2\"").count(), 4, "two curves, drawn twice");
+    assert_eq!(dom.matches("</table>").count(), 3, "the table, and one below each plot");
+    assert!(!dom.contains("<script") && !dom.contains("<b>"), "{dom}");
+}
