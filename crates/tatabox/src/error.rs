@@ -10,6 +10,9 @@ pub enum Error {
     /// An error of the data side: genome, tokeniser, masks, frozen masks, report.
     #[error(transparent)]
     Core(#[from] tatabox_core::Error),
+    /// An error of the engine: a kernel path that this machine lacks, or a model whose shapes do not fit each other.
+    #[error(transparent)]
+    Engine(#[from] tatabox_engine::Error),
     /// A recipe, or a `--set`, says what it may not say.
     #[error("{place}: {what}")]
     Recipe {
@@ -78,6 +81,7 @@ impl Error {
                 _ => None,
             },
             Error::Core(error) => error.hint(),
+            Error::Engine(_) => None,
             Error::Recipe { hint, .. }
             | Error::Directory { hint, .. }
             | Error::Weights { hint, .. }
@@ -90,6 +94,7 @@ impl Error {
     pub fn is_usage(&self) -> bool {
         match self {
             Error::Core(error) => error.is_usage(),
+            Error::Engine(error) => matches!(error, tatabox_engine::Error::Isa { .. }),
             Error::Recipe { .. } | Error::Directory { .. } => true,
             Error::Weights { .. } | Error::Memory { .. } | Error::Diverged { .. } => false,
         }

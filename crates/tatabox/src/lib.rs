@@ -20,6 +20,10 @@ pub mod run;
 
 pub mod memory;
 
+pub mod tensorboard;
+
 pub mod models;
+
+pub mod data;
 
 pub use error::{Error, Result};

@@ -4,6 +4,7 @@
 //! their own types. A resolved configuration read again is the same configuration.
 
 use serde::Serialize;
+use tatabox_core::corpus::Holdout;
 use tatabox_core::mask::MaskConfig;
 use tatabox_core::tokenizer::{PAD, Tokenizer, TokenizerConfig};
 
@@ -116,7 +117,7 @@ pub struct CheckpointSettings {
 pub struct EvaluateSettings {
     /// Steps between two measurements; every save has one too.
     pub every: u64,
-    /// Sequences of the frozen set; 0 is no measurement.
+    /// Windows of the frozen set, each under every evaluation mask; 0 is no measurement.
     pub sequences: usize,
 }
 
@@ -167,7 +168,7 @@ impl RunConfig {
         let keep = s.whole("checkpoint.keep", 2, 2..=1000)? as usize;
         let evaluate = EvaluateSettings {
             every: s.whole("evaluate.every", every, 1..=u64::MAX)?,
-            sequences: s.whole("evaluate.sequences", 200, 0..=1_000_000)? as usize,
+            sequences: s.whole("evaluate.sequences", 100, 0..=1_000_000)? as usize,
         };
         let log = LogSettings { every: s.whole("log.every", (train.steps / 100).clamp(1, 100), 1..=u64::MAX)? };
         settings.finish()?;
@@ -227,6 +228,14 @@ impl RunConfig {
             (Some(tokens), _) => StepSize::Tokens(tokens),
             (None, size) => StepSize::Sequences(size.unwrap_or(1)),
         }
+    }
+}
+
+impl DataSettings {
+    /// What is held out, parsed; whether the genome has it shows when a sampler is made.
+    pub fn holdout(&self) -> Holdout {
+        let Ok(holdout) = self.holdout.join(",").parse();
+        holdout
     }
 }
 
