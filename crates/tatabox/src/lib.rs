@@ -26,4 +26,8 @@ pub mod models;
 
 pub mod data;
 
+pub mod plan;
+
+pub mod evaluate;
+
 pub use error::{Error, Result};

@@ -1,0 +1,197 @@
+//! Held-out loss: how well a model guesses frozen masks, beside what can be guessed without a model.
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use tatabox_core::mask::frozen::FrozenMasks;
+use tatabox_core::score::{ScoreSums, Scores};
+use tatabox_core::tokenizer::Tokenizer;
+use tatabox_engine::{Batch, Capacity, Executor, Mode, Precision};
+
+use crate::checkpoint::{Checkpoints, MODEL};
+use crate::config::BertConfig;
+use crate::data::frozen_batches;
+use crate::error::{Error, Result};
+use crate::models::bert;
+use crate::run::CONFIG;
+use crate::weights::{Head, Tensor, Weights, read_weights};
+
+/// Tokens that are evaluated at once.
+const BATCH_TOKENS: usize = 8192;
+
+/// Where a model lies: a run, of which the newest complete checkpoint counts, or any Hugging Face directory.
+#[derive(Clone, Debug)]
+pub struct ModelFiles {
+    /// The directory with `config.json` and `model.safetensors`.
+    pub folder: PathBuf,
+    /// The step of a run's checkpoint.
+    pub step: Option<u64>,
+    /// Words for the user: checkpoints that were torn.
+    pub notes: Vec<String>,
+    /// Its configuration.
+    pub config: BertConfig,
+}
+
+impl ModelFiles {
+    /// Finds the model of a directory and reads its configuration.
+    ///
+    /// # Errors
+    /// There is no model, its weights are in another format, or its configuration is not one that this program computes.
+    pub fn find(dir: &Path) -> Result<Self> {
+        let refuse = |what: &str, hint: &str| {
+            Err(Error::Directory { path: dir.to_path_buf(), what: what.to_string(), hint: hint.to_string() })
+        };
+        if !dir.is_dir() {
+            return refuse("is no directory", "give a run (`runs/yeast`) or a directory written by transformers");
+        }
+        let mut found = (dir.to_path_buf(), None, Vec::new());
+        if dir.join(CONFIG).is_file() {
+            let checkpoints = Checkpoints::new(dir.join("checkpoints"));
+            let (state, torn) = checkpoints.newest()?;
+            found = (checkpoints.path(state.step), Some(state.step), torn);
+        }
+        let (folder, step, notes) = found;
+        if !folder.join("config.json").is_file() {
+            return refuse("holds no model: it has no `config.json`", "give a run, or a directory written by transformers");
+        }
+        if !folder.join(MODEL).is_file() {
+            let hint = if folder.join("pytorch_model.bin").is_file() {
+                "`pytorch_model.bin` is not read: load it with transformers and `save_pretrained(dir, safe_serialization=True)`"
+            } else {
+                ""
+            };
+            return refuse("holds no `model.safetensors`", hint);
+        }
+        let config = BertConfig::read(&folder.join("config.json"))?;
+        Ok(Self { folder, step, notes, config })
+    }
+
+    /// The tokenizer of its `vocab.txt`, if it has one; the stride is not in that file.
+    ///
+    /// # Errors
+    /// The vocabulary is not DNABERT's, or not of the size that the configuration says.
+    pub fn tokenizer(&self, stride: usize) -> Result<Option<Tokenizer>> {
+        let path = self.folder.join("vocab.txt");
+        if !path.is_file() {
+            return Ok(None);
+        }
+        let tokenizer = Tokenizer::from_vocab_file(&path, stride)?;
+        if tokenizer.vocab_size() != self.config.vocab_size {
+            let got = format!("{} tokens, as `config.json` has `vocab_size` {}", tokenizer.vocab_size(), self.config.vocab_size);
+            return Err(Error::format(path, "", "one token for each id", got, ""));
+        }
+        Ok(Some(tokenizer))
+    }
+
+    /// Reads the weights into an executor; words for the user come back. Where the head may be missing, it stays as it is.
+    ///
+    /// # Errors
+    /// As [`read_weights`].
+    pub fn load(&self, executor: &mut Executor, head: Head) -> Result<Vec<String>> {
+        let specs = executor.specs().to_vec();
+        let wanted: Vec<Tensor<'_>> =
+            specs.iter().map(|spec| Tensor { name: &spec.name, shape: &spec.shape, values: &[] }).collect();
+        let Weights { values, notes } = read_weights(&self.folder.join(MODEL), &wanted, head)?;
+        for (index, values) in values.iter().enumerate() {
+            if let Some(values) = values {
+                executor.set_param(index, values);
+            }
+        }
+        Ok(notes)
+    }
+}
+
+/// The result of `tatabox evaluate`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Evaluation {
+    /// The model's directory.
+    pub model: String,
+    /// The step of a run's checkpoint.
+    pub step: Option<u64>,
+    /// Nats a masked token over all masks.
+    pub loss: f64,
+    /// Frozen sequences.
+    pub sequences: usize,
+    /// Tokens of these sequences a second.
+    pub tokens_per_second: f64,
+    /// Overall and by mask.
+    pub scores: Scores,
+    /// What can be guessed without a model, on the same masks.
+    pub baselines: Vec<Baseline>,
+    /// Words for the user.
+    pub notes: Vec<String>,
+}
+
+/// A guess without a model.
+#[derive(Clone, Debug, PartialEq, Serialize, serde::Deserialize)]
+pub struct Baseline {
+    /// `uniform`, `k-mer frequency`, `Markov, order 5`.
+    pub name: String,
+    /// Overall and by mask.
+    pub scores: Scores,
+}
+
+/// The scores of the weights in an executor on frozen masks; `batches` are those of [`frozen_batches`].
+///
+/// # Errors
+/// A batch does not fit the executor, or no token is masked.
+pub fn score(executor: &mut Executor, frozen: &FrozenMasks, batches: &[Batch]) -> Result<Scores> {
+    let mut sums = ScoreSums::default();
+    let mut nats = Vec::new();
+    for batch in batches {
+        nats.extend(executor.evaluate(batch)?);
+    }
+    let targets = frozen.sequences.iter().flat_map(|one| one.hidden.iter().map(|&hidden| (one.mask.as_str(), hidden)));
+    for ((mask, hidden), nats) in targets.zip(nats) {
+        sums.add(mask, f64::from(nats), hidden);
+    }
+    sums.scores().ok_or_else(|| {
+        Error::Core(tatabox_core::Error::Data { what: "the frozen masks ask for no token".to_string(), hint: String::new() })
+    })
+}
+
+/// Evaluates a model on frozen masks.
+///
+/// # Errors
+/// The model cannot be read, or the masks are of another tokenizer or too long for it.
+pub fn evaluate(dir: &Path, masks: &Path, precision: Precision, baselines: Vec<Baseline>) -> Result<Evaluation> {
+    let files = ModelFiles::find(dir)?;
+    let frozen = FrozenMasks::read(masks)?;
+    check_tokenizer(&files, &frozen, masks)?;
+    let longest = frozen.sequences.iter().map(|one| one.masked.input_ids.len()).max().unwrap_or(0);
+    let positions = files.config.max_position_embeddings;
+    if longest > positions {
+        let got = format!("{longest} tokens");
+        let hint = "freeze shorter windows with `tatabox mask freeze --set data.max_length=…`";
+        return Err(Error::format(masks, "", format!("sequences of at most {positions} tokens, as the model has"), got, hint));
+    }
+    let masked = frozen.sequences.iter().map(|one| one.masked.targets.len()).max().unwrap_or(0);
+    let capacity = Capacity { tokens: longest.max(BATCH_TOKENS), masked: masked.max(BATCH_TOKENS / 2) };
+    let mut executor = Executor::new(bert::masked_lm(&files.config)?, capacity, precision, Mode::Evaluate)?;
+    let mut notes = files.notes.clone();
+    notes.extend(files.load(&mut executor, Head::Required)?);
+    let start = std::time::Instant::now();
+    let scores = score(&mut executor, &frozen, &frozen_batches(&frozen, &capacity)?)?;
+    let tokens: usize = frozen.sequences.iter().map(|one| one.masked.input_ids.len()).sum();
+    Ok(Evaluation {
+        model: dir.display().to_string(),
+        step: files.step,
+        loss: scores.overall.nats_per_token,
+        sequences: frozen.sequences.len(),
+        tokens_per_second: tokens as f64 / start.elapsed().as_secs_f64().max(1e-9),
+        scores,
+        baselines,
+        notes,
+    })
+}
+
+fn check_tokenizer(files: &ModelFiles, frozen: &FrozenMasks, masks: &Path) -> Result<()> {
+    let (expected, got) = (files.config.vocab_size, frozen.tokenizer.vocab_size());
+    // A vocabulary in another order would give every token another meaning.
+    files.tokenizer(frozen.tokenizer.stride())?;
+    if expected == got {
+        return Ok(());
+    }
+    let hint = "freeze masks with the model's tokenizer: `tatabox mask freeze --set tokenizer.k=…`";
+    Err(Error::format(masks, "", format!("ids of a vocabulary of {expected}, as the model has"), format!("one of {got}"), hint))
+}
