@@ -1,0 +1,64 @@
+//! The command line, as clap sees it. Each verb keeps its own arguments in `commands/`.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::commands::{bench, demo, evaluate, inspect, mask, pretrain, simulate};
+
+const EXAMPLES: &str = "\
+Examples:
+  tatabox demo                                                    everything once, on a simulated genome
+  tatabox pretrain genome.fa.gz -o runs/rice                      a model of your genome, sized to this machine
+  tatabox pretrain --resume runs/rice                             go on where it stopped
+  tatabox mask freeze genome.fa.gz --sequences 500 -o frozen.jsonl
+  tatabox evaluate runs/rice --masks frozen.jsonl
+
+Results go to stdout, words to stderr. Exit code: 0 done, 1 the work failed, 2 the command line or the recipe was wrong.";
+
+/// Language models of DNA: pretrain, evaluate and look inside, from a FASTA file.
+#[derive(Debug, Parser)]
+#[command(name = "tatabox", version, after_help = EXAMPLES, max_term_width = 110)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+    #[command(flatten)]
+    pub machine: Machine,
+}
+
+/// What every verb may be told about the machine.
+#[derive(Clone, Debug, Args)]
+pub struct Machine {
+    /// How many threads compute. The results do not depend on it [default: one a core]
+    #[arg(long, global = true, value_name = "N", help_heading = "Machine")]
+    pub threads: Option<NonZeroUsize>,
+    /// Where converted genomes are kept [default: $TATABOX_CACHE, $XDG_CACHE_HOME/tatabox, or ~/.cache/tatabox]
+    #[arg(long, global = true, value_name = "DIR", help_heading = "Machine")]
+    pub cache: Option<PathBuf>,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    Pretrain(pretrain::Args),
+    Evaluate(evaluate::Args),
+    #[command(subcommand)]
+    Mask(mask::Verb),
+    Inspect(inspect::Args),
+    Simulate(simulate::Args),
+    #[command(subcommand)]
+    Bench(bench::Verb),
+    Demo(demo::Args),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,121 @@
+//! `tatabox mask`: freeze evaluation masks, and look at what a recipe's masks do.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use serde_json::json;
+use tatabox::data;
+use tatabox_core::corpus::Part;
+use tatabox_core::mask::inspect::inspect as inspect_masks;
+use tatabox_core::tokenizer::Tokenizer;
+
+use crate::settings::{RecipeArgs, Settings};
+use crate::ui;
+
+/// Freeze masks for evaluation, or look at the masks of a recipe
+#[derive(Debug, clap::Subcommand)]
+pub enum Verb {
+    Freeze(FreezeArgs),
+    Inspect(InspectArgs),
+}
+
+/// Freeze evaluation masks: drawn once from the held-out part, the same for every run that is compared
+#[derive(Debug, clap::Args)]
+pub struct FreezeArgs {
+    /// FASTA files (plain, gzip, bgzip; `-` is stdin), or one .2bit file
+    #[arg(value_name = "GENOME", required = true)]
+    pub genome: Vec<PathBuf>,
+    /// How many masked sequences: each window of the genome is masked in several ways, one a line
+    #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..))]
+    pub sequences: u32,
+    /// The file to write (JSON lines)
+    #[arg(short, long, value_name = "FILE")]
+    pub output: PathBuf,
+    #[command(flatten)]
+    pub recipe: RecipeArgs,
+    /// Print one JSON object on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Show what the masks of a recipe do on a genome: spans, hidden bases, the measured rate
+#[derive(Debug, clap::Args)]
+pub struct InspectArgs {
+    /// FASTA files (plain, gzip, bgzip; `-` is stdin), or one .2bit file
+    #[arg(value_name = "GENOME", required = true)]
+    pub genome: Vec<PathBuf>,
+    /// How many windows are masked
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..))]
+    pub sequences: u32,
+    /// At which step of the run; masks may change from phase to phase [default: the last]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub step: Option<u64>,
+    #[command(flatten)]
+    pub recipe: RecipeArgs,
+    /// Print one JSON object on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Runs one of them.
+pub fn run(verb: &Verb, settings: &Settings) -> anyhow::Result<()> {
+    match verb {
+        Verb::Freeze(args) => freeze(args, settings),
+        Verb::Inspect(args) => inspect(args, settings),
+    }
+}
+
+fn freeze(args: &FreezeArgs, settings: &Settings) -> anyhow::Result<()> {
+    let config = args.recipe.resolve()?;
+    let genome = settings.genome(&args.genome)?;
+    let sequences = args.sequences as usize;
+    // One window gives a line for each evaluation mask; the last window may give fewer, so that there are as many lines as asked.
+    let mut frozen = data::freeze(&config, &genome, 1)?;
+    let masks = frozen.sequences.len();
+    let windows = sequences.div_ceil(masks);
+    frozen = data::freeze(&config, &genome, windows)?;
+    frozen.sequences.truncate(sequences);
+    frozen.write(&args.output).context("could not save the frozen masks")?;
+    let masked: u64 = frozen.sequences.iter().map(|sequence| sequence.masked.targets.len() as u64).sum();
+    let hidden: u64 = frozen.sequences.iter().map(|sequence| u64::from(sequence.hidden_bases)).sum();
+    if args.json {
+        return ui::print_json(&json!({
+            "output": args.output, "sequences": sequences, "windows": windows, "masks": masks,
+            "masked_tokens": masked, "hidden_bases": hidden, "seed": config.seed,
+        }));
+    }
+    ui::print(ui::pairs(&[
+        ("frozen masks", args.output.display().to_string()),
+        ("sequences", format!("{}: {masks} masks on each of {} held-out windows", ui::count(sequences as u64), ui::count(windows as u64))),
+        ("masked tokens", ui::count(masked)),
+        ("hidden bases", ui::count(hidden)),
+    ]))
+}
+
+fn inspect(args: &InspectArgs, settings: &Settings) -> anyhow::Result<()> {
+    let config = args.recipe.resolve()?;
+    let genome = settings.genome(&args.genome)?;
+    let tokenizer = Tokenizer::new(config.tokenizer.clone())?;
+    let strategy = config.mask.build(tokenizer.cover(), config.train.steps, config.seed)?;
+    let sampler = data::sampler(&config, &genome, Part::Train)?;
+    let step = args.step.unwrap_or(config.train.steps);
+    let windows = (0..u64::from(args.sequences)).map(|index| {
+        let mut codes = Vec::new();
+        sampler.read(&sampler.window(config.seed, step - 1, index), &mut codes);
+        codes
+    });
+    let report = inspect_masks(&*strategy, &tokenizer, windows, step, config.seed);
+    if args.json {
+        return ui::print_json(&report);
+    }
+    let mut text = String::new();
+    if strategy.phases().len() > 1 {
+        text.push_str("phases\n");
+        for phase in strategy.phases() {
+            let spans: Vec<String> = phase.draws.iter().map(|draw| draw.tokens().to_string()).collect();
+            text.push_str(&format!("  from step {:>9}  spans of {} tokens\n", ui::count(phase.first_step), spans.join(", ")));
+        }
+        text.push('\n');
+    }
+    ui::print(text + &report.to_string())
+}

@@ -1,0 +1,121 @@
+//! From the raw options to what the verbs need: threads that run, a cache directory that has a name.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use tatabox::recipe::RunConfig;
+use tatabox_core::genome::Genome;
+
+use crate::args::Machine;
+use crate::failure::Refusal;
+use crate::ui;
+
+/// What every verb needs to know of the machine.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where converted genomes are kept.
+    pub cache: PathBuf,
+}
+
+impl Settings {
+    /// Settles the cache directory and starts the threads.
+    pub fn resolve(machine: &Machine) -> anyhow::Result<Self> {
+        if let Some(threads) = machine.threads {
+            rayon::ThreadPoolBuilder::new()
+                .num_threads(threads.get())
+                .build_global()
+                .with_context(|| format!("could not start {threads} threads"))?;
+        }
+        let cache = match &machine.cache {
+            Some(cache) => cache.clone(),
+            None => default_cache(|name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from))
+                .ok_or_else(|| {
+                    Refusal::new("there is no directory to keep converted genomes in: HOME is not set", "give one with `--cache DIR`")
+                })?,
+        };
+        Ok(Self { cache })
+    }
+}
+
+impl Settings {
+    /// Opens a genome, and says so where it takes its time: the first time, it is read and converted.
+    pub fn genome(&self, inputs: &[PathBuf]) -> anyhow::Result<Genome> {
+        let spinner = ui::spinner(format!("reading {}", names(inputs)));
+        let genome = Genome::open(inputs, &self.cache);
+        spinner.finish_and_clear();
+        genome.with_context(|| format!("could not open the genome {}", names(inputs)))
+    }
+}
+
+/// Paths as an error or a line of words names them.
+pub fn names(paths: &[PathBuf]) -> String {
+    let shown: Vec<String> = paths.iter().map(|path| format!("`{}`", path.display())).collect();
+    match shown.as_slice() {
+        [first, _, _, _, ..] => format!("{first} and {} more files", shown.len() - 1),
+        _ => shown.join(", "),
+    }
+}
+
+/// A recipe and what is set over it.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct RecipeArgs {
+    /// A recipe (TOML); what it leaves out takes its default
+    #[arg(long, value_name = "FILE")]
+    pub recipe: Option<PathBuf>,
+    /// Set one value over the recipe: --set train.steps=1000 (all keys: docs/reference/recipe.md)
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+impl RecipeArgs {
+    /// The values as they are given, not yet checked.
+    pub fn read(&self) -> anyhow::Result<tatabox::settings::Settings> {
+        let mut settings = match &self.recipe {
+            None => tatabox::settings::Settings::empty(),
+            Some(path) => {
+                check_recipe_is_there(path)?;
+                tatabox::settings::Settings::read(path)?
+            }
+        };
+        for assignment in &self.set {
+            settings.set(assignment)?;
+        }
+        Ok(settings)
+    }
+
+    /// The complete, checked configuration.
+    pub fn resolve(&self) -> anyhow::Result<RunConfig> {
+        Ok(RunConfig::resolve(self.read()?)?)
+    }
+}
+
+/// A recipe that is not there is a wrong command line, unlike a genome that is not there.
+fn check_recipe_is_there(path: &Path) -> anyhow::Result<()> {
+    if path.exists() {
+        return Ok(());
+    }
+    let what = format!("the recipe `{}` does not exist", path.display());
+    Err(Refusal::new(what, "the recipes that come with Tatabox are in `recipes/`; without `--recipe` the defaults hold").into())
+}
+
+fn default_cache(variable: impl Fn(&str) -> Option<PathBuf>) -> Option<PathBuf> {
+    variable("TATABOX_CACHE")
+        .or_else(|| variable("XDG_CACHE_HOME").map(|cache| cache.join("tatabox")))
+        .or_else(|| variable("HOME").map(|home| home.join(".cache/tatabox")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cache_is_looked_for_from_the_special_to_the_general() {
+        let with = |names: &'static [&'static str]| {
+            default_cache(move |name| names.contains(&name).then(|| PathBuf::from(format!("/{name}"))))
+        };
+        assert_eq!(with(&["TATABOX_CACHE", "XDG_CACHE_HOME", "HOME"]), Some("/TATABOX_CACHE".into()));
+        assert_eq!(with(&["XDG_CACHE_HOME", "HOME"]), Some("/XDG_CACHE_HOME/tatabox".into()));
+        assert_eq!(with(&["HOME"]), Some("/HOME/.cache/tatabox".into()));
+        assert_eq!(with(&[]), None);
+    }
+}

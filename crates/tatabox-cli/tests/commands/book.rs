@@ -1,0 +1,90 @@
+//! The book and the README: their commands run, their links lead somewhere.
+//!
+//! A block of shell commands is run if the line before it is `<!-- run -->`. The blocks of one page run one after the other in one directory, beside
+//! the project's `recipes/`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::shell::{Shell, project, seen};
+
+fn pages() -> Vec<PathBuf> {
+    fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(folder).unwrap().flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                walk(&path, found);
+            } else if path.extension().is_some_and(|extension| extension == "md") {
+                found.push(path);
+            }
+        }
+    }
+    let mut found = vec![project().join("README.md")];
+    walk(&project().join("docs"), &mut found);
+    found.sort();
+    found
+}
+
+/// The marked blocks of a page, each with the line it begins on.
+fn commands(page: &str) -> Vec<(usize, String)> {
+    let lines: Vec<&str> = page.lines().collect();
+    let starts = lines.windows(2).enumerate().filter(|(_, pair)| pair[0].trim() == "<!-- run -->").map(|(at, _)| at + 1);
+    starts
+        .map(|start| {
+            assert_eq!(lines[start].trim(), "```sh", "line {}: a mark without a block of commands", start + 1);
+            let block: Vec<&str> = lines[start + 1..].iter().take_while(|line| line.trim() != "```").copied().collect();
+            (start + 2, block.join("\n"))
+        })
+        .collect()
+}
+
+/// Runs all marked blocks of a page; gives how many there were.
+fn run_page(path: &Path) -> usize {
+    let blocks = commands(&fs::read_to_string(path).unwrap());
+    if blocks.is_empty() {
+        return 0;
+    }
+    let shell = Shell::new();
+    std::os::unix::fs::symlink(project().join("recipes"), shell.path("recipes")).unwrap();
+    for (line, block) in &blocks {
+        let seen = seen(shell.command("sh").args(["-eu", "-c", block]));
+        assert_eq!(seen.code, 0, "{}, line {line}:\n{block}\n{seen:#?}", path.display());
+    }
+    blocks.len()
+}
+
+#[test]
+fn every_command_of_the_book_and_the_readme_works() {
+    let run: usize = pages().iter().map(|page| run_page(page)).sum();
+    assert!(run >= 6, "only {run} blocks are marked");
+}
+
+#[test]
+fn every_link_between_the_pages_leads_to_a_file() {
+    for path in pages() {
+        let text = fs::read_to_string(&path).unwrap();
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let file = link.split('#').next().unwrap();
+            if !file.is_empty() && !link.contains("://") {
+                assert!(path.parent().unwrap().join(file).exists(), "{}: {link}", path.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn every_page_is_in_the_summary_and_every_dependency_has_its_reason() {
+    let docs = project().join("docs");
+    let summary = fs::read_to_string(docs.join("SUMMARY.md")).unwrap();
+    for page in pages().iter().filter_map(|page| page.strip_prefix(&docs).ok()).filter(|page| *page != Path::new("SUMMARY.md")) {
+        assert!(summary.contains(&format!("({})", page.display())), "{}", page.display());
+    }
+    let manifest = fs::read_to_string(project().join("Cargo.toml")).unwrap();
+    let reasons = fs::read_to_string(docs.join("dependencies.md")).unwrap();
+    let named = manifest.split("[workspace.dependencies]").nth(1).unwrap().split("\n[").next().unwrap();
+    for name in named.lines().filter_map(|line| line.split_once(" = ")).map(|(name, _)| name.trim()) {
+        if !name.starts_with("tatabox") {
+            assert!(reasons.lines().any(|line| line.starts_with('|') && line.contains(name)), "{name}");
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! What the user sees: every verb as a whole command, with its exit code, its stdout and its stderr.
+
+mod shell;
+
+mod bad_input;
+mod book;
+mod command_line;
+mod disk;
+mod evaluate;
+mod interrupted;
+mod runs;
+mod simulate;
