@@ -9,6 +9,7 @@
 //! | `kmer-span` | centres, each with its k-1 neighbours | DNABERT |
 //! | `random-mask` | spans of m tokens, m even and drawn per sequence, from a set that changes by phase | RandomMask, Algorithm 1 |
 
+mod choice;
 mod config;
 mod corrupt;
 mod draw;
@@ -23,7 +24,8 @@ use crate::rng::SeededRng;
 use crate::tokenizer::Tokens;
 use crate::units::TokenPos;
 
-pub use config::{MaskConfig, Rate, Schedule, Strategy};
+pub use choice::{Rate, Schedule, Strategy};
+pub use config::MaskConfig;
 pub use corrupt::{Corruption, CorruptionUnit, Masked, corrupt};
 pub use draw::SpanDraw;
 pub use hidden::Hidden;

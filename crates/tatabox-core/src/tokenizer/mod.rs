@@ -54,10 +54,12 @@ impl Tokens {
 ///
 /// # Examples
 /// ```
+/// use tatabox_core::seq::Sequence;
 /// use tatabox_core::tokenizer::{Tokenizer, TokenizerConfig, Tokens};
 /// let tokenizer = Tokenizer::new(TokenizerConfig { k: 3, ..TokenizerConfig::default() })?;
+/// let (sequence, _) = Sequence::parse(b"aUCG")?;
 /// let mut tokens = Tokens::default();
-/// tokenizer.encode(&[0, 1, 2, 3], &mut tokens); // ATCG: ATC, TCG
+/// tokenizer.encode(&sequence.codes, &mut tokens); // ATC, TCG
 /// let ids: Vec<u32> = tokens.ids.iter().map(|id| id.0).collect();
 /// assert_eq!(ids, [2, 5 + 4 + 2, 5 + 16 + 8 + 3, 3]);
 /// assert_eq!(tokenizer.decode(&tokens.ids)?, [0, 1, 2, 3]);
