@@ -194,7 +194,7 @@ fn curves(curves: &Curves, id: &str, title: &str) -> String {
         let finite = || series.points.iter().filter(|point| point.1.is_finite());
         let color = index % SERIES.len();
         let dashed = if color % 2 == 1 { " dashed" } else { "" };
-        let last = match (finite().next(), finite().last()) {
+        let last = match (finite().next(), finite().next_back()) {
             (Some(first), Some(last)) => {
                 let [from, to, start, end] = [first.0, last.0, first.1, last.1].map(plain);
                 let _ = write!(description, " {}: from {start} at {from} to {end} at {to}.", series.name);
