@@ -57,13 +57,13 @@ impl Key {
 /// Opens the .2bit file of FASTA inputs, converting them first where the cache does not have them.
 pub fn fasta(inputs: &[PathBuf], cache: &Path) -> Result<(TwoBit, GenomeCard)> {
     let keys: Vec<Option<Key>> = inputs.iter().map(|path| Key::of(path)).collect();
-    if let Some((name, entry)) = find(inputs, &keys, cache)? {
-        if let Some(store) = open_stored(&cache.join(format!("{name}.2bit")), &entry) {
-            return Ok((store, entry.card));
-        }
+    if let Some((name, entry)) = find(inputs, &keys, cache)?
+        && let Some(store) = open_stored(&cache.join(format!("{name}.2bit")), &entry)
+    {
+        return Ok((store, entry.card));
     }
 
-    // Inputs are opened one after the other, so that a bad path is told before hours of work only if it is looked at here.
+    // Inputs are opened one after the other; a path that is not there is told before the first is read.
     for path in inputs.iter().filter(|path| path.as_path() != Path::new(STDIN)) {
         fs::metadata(path).map_err(|source| Error::File { action: "read", path: path.clone(), source })?;
     }
@@ -94,10 +94,10 @@ pub fn twobit(path: &Path, cache: &Path) -> Result<(TwoBit, GenomeCard)> {
     let inputs = [path.to_path_buf()];
     let keys = [Key::of(path)];
     let store = TwoBit::open(path)?;
-    if let Some((_, entry)) = find(&inputs, &keys, cache)? {
-        if holds(&store, &entry.card) {
-            return Ok((store, entry.card));
-        }
+    if let Some((_, entry)) = find(&inputs, &keys, cache)?
+        && holds(&store, &entry.card)
+    {
+        return Ok((store, entry.card));
     }
     let contigs = (0..store.contigs()).map(|i| count(&store, i)).collect();
     let Fingerprint { bytes, sha256 } = fingerprint(path)?;
@@ -200,8 +200,13 @@ fn create(cache: &Path) -> Result<()> {
     fs::create_dir_all(cache).map_err(|source| Error::File { action: "create", path: cache.to_path_buf(), source })
 }
 
+/// A temporary file that others may read once it is kept, as far as the umask lets them: caches are shared.
 fn new_file(cache: &Path) -> Result<NamedTempFile> {
-    let made = tempfile::Builder::new().prefix(".genome-").suffix(".tmp").tempfile_in(cache);
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".genome-").suffix(".tmp");
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let made = builder.tempfile_in(cache);
     made.map_err(|source| Error::File { action: "create", path: cache.to_path_buf(), source })
 }
 

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use card::{ContigCard, FileCard, GenomeCard};
+pub use convert::{Converted, Converter};
 
 use crate::error::{Error, Result};
 use crate::io::input::STDIN;

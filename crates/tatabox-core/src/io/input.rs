@@ -56,7 +56,7 @@ impl Read for Watched {
 
 enum Packing {
     Plain(BufReader<Watched>),
-    Gzip { text: BufReader<MultiGzDecoder<BufReader<Watched>>>, blocked: bool },
+    Gzip { text: Box<BufReader<MultiGzDecoder<BufReader<Watched>>>>, blocked: bool },
 }
 
 /// An open input: unpacked bytes to read, and the hash of the packed ones.
@@ -95,7 +95,8 @@ impl Input {
         }
         let packing = if head.starts_with(&[0x1f, 0x8b]) {
             let blocked = head.get(3).is_some_and(|flags| flags & 4 != 0) && head.get(12..14) == Some(b"BC");
-            Packing::Gzip { text: BufReader::with_capacity(BUFFER, MultiGzDecoder::new(packed)), blocked }
+            let text = Box::new(BufReader::with_capacity(BUFFER, MultiGzDecoder::new(packed)));
+            Packing::Gzip { text, blocked }
         } else {
             Packing::Plain(packed)
         };

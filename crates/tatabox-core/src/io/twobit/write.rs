@@ -279,7 +279,7 @@ mod tests {
     fn reads_both_byte_orders_and_both_versions() {
         let genome = open(swapped()).unwrap();
         assert_eq!(codes(&genome, 0), [0, 4, 4, 3, 2]);
-        assert_eq!(genome.masked(0, 0..5).collect::<Vec<_>>(), [4..5]);
+        assert!(genome.masked(0, 0..5).eq(std::iter::once(4..5)));
         for version in [0, 1] {
             let genome = open(file(&two(), version)).unwrap();
             assert_eq!((genome.name(0), genome.bases(0), genome.name(1), genome.bases(1)), ("chr1", 11, "chr2", 11));
