@@ -25,7 +25,7 @@ pub struct Markov {
 #[derive(Clone, Debug)]
 pub struct Posteriors<'a> {
     markov: &'a Markov,
-    /// After i bases: the states that are possible and their probability given the visible ones among these i, `[bases + 1]`.
+    /// After i bases: the states that are possible, increasing, and their probability given the visible ones among these i, `[bases + 1]`.
     forward: Vec<Vec<(u16, f64)>>,
     /// After i bases, in the order of `forward`: the probability of the visible bases that follow, scaled so that the products with `forward` sum to 1.
     backward: Vec<Vec<f64>>,
@@ -63,6 +63,7 @@ impl Markov {
                     dense[to as usize] += p * self.next[number];
                 }
             }
+            reached.sort_unstable();
             let sum: f64 = reached.iter().map(|&state| dense[state as usize]).sum();
             scale.push(sum);
             forward
@@ -97,16 +98,11 @@ impl Posteriors<'_> {
             }
         }
         let end = start + truth.len();
-        // Few states are left: after five bases, one.
         let after = |state: u16| {
-            let found = self.forward[end].iter().position(|&(other, _)| other == state);
+            let found = self.forward[end].binary_search_by_key(&state, |&(other, _)| other);
             found.map_or(0.0, |index| self.backward[end][index])
         };
-        let probability: f64 = if truth.len() >= ORDER {
-            paths.first().map_or(0.0, |&(state, _)| after(state)) * paths.iter().map(|&(_, weight)| weight).sum::<f64>()
-        } else {
-            paths.iter().map(|&(state, weight)| weight * after(state)).sum()
-        };
+        let probability: f64 = paths.iter().map(|&(state, weight)| weight * after(state)).sum();
         -probability.min(1.0).ln()
     }
 }

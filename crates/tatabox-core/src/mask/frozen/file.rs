@@ -199,6 +199,7 @@ fn checked(tokenizer: &Tokenizer, line: Line) -> std::result::Result<FrozenSeque
 mod tests {
     use super::super::tests::frozen;
     use super::*;
+    use proptest::prelude::*;
 
     /// The set as lines.
     fn text() -> Vec<serde_json::Value> {
@@ -285,6 +286,37 @@ mod tests {
             read(&[line]).unwrap_err().to_string(),
             "`frozen.jsonl`: expected at least one label, got -100 everywhere"
         );
+    }
+
+    proptest! {
+        #[test]
+        fn no_line_makes_it_panic(
+            k in 0usize..10,
+            stride in 0usize..10,
+            input_ids in prop::collection::vec(prop_oneof![0u32..90, any::<u32>()], 0..9),
+            labels in prop::collection::vec(prop_oneof![Just(-100i64), -101i64..90, any::<i64>()], 0..9),
+            ends: bool,
+            same_length: bool,
+        ) {
+            let (mut input_ids, mut labels) = (input_ids, labels);
+            if same_length {
+                labels.resize(input_ids.len(), -100);
+            }
+            if ends {
+                input_ids = [vec![CLS.0], input_ids, vec![SEP.0]].concat();
+                labels = [vec![-100], labels, vec![-100]].concat();
+            }
+            let line = serde_json::json!({
+                "window": 0, "contig": "c", "start": 0, "bases": 6, "strand": "+", "mask": "m", "span": 6, "masked_tokens": 0, "hidden_bases": 0,
+                "k": k, "stride": stride, "seed": 0, "input_ids": input_ids, "labels": labels,
+            });
+            let _ = read(&[line]);
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            prop_assert!(FrozenMasks::parse(&bytes[..], Path::new("frozen.jsonl")).is_err());
+        }
     }
 
     #[test]
