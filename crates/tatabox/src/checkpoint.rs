@@ -261,7 +261,9 @@ impl Checkpoints {
     pub fn read_moments(&self, step: u64, wanted: &[Tensor<'_>]) -> Result<Vec<(Vec<f32>, Vec<f32>)>> {
         let names: Vec<(String, Vec<usize>)> = ["exp_avg", "exp_avg_sq"]
             .iter()
-            .flat_map(|kind| wanted.iter().map(move |tensor| (format!("{kind}.{}", tensor.name), tensor.shape.to_vec())))
+            .flat_map(|kind| {
+                wanted.iter().map(move |tensor| (format!("{kind}.{}", tensor.name), tensor.shape.to_vec()))
+            })
             .collect();
         let mut first = weights::read_plain(&self.path(step).join(MOMENTS), &names)?;
         let second = first.split_off(wanted.len());

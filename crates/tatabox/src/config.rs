@@ -302,10 +302,26 @@ mod tests {
         let text = BertConfig::of_preset(Preset::named("tiny").unwrap(), 69, 0).to_json();
         let value: serde_json::Value = serde_json::from_str(&text).unwrap();
         for key in [
-            "architectures", "model_type", "vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads",
-            "intermediate_size", "hidden_act", "hidden_dropout_prob", "attention_probs_dropout_prob",
-            "max_position_embeddings", "type_vocab_size", "initializer_range", "layer_norm_eps", "pad_token_id",
-            "position_embedding_type", "use_cache", "classifier_dropout", "dtype", "tie_word_embeddings",
+            "architectures",
+            "model_type",
+            "vocab_size",
+            "hidden_size",
+            "num_hidden_layers",
+            "num_attention_heads",
+            "intermediate_size",
+            "hidden_act",
+            "hidden_dropout_prob",
+            "attention_probs_dropout_prob",
+            "max_position_embeddings",
+            "type_vocab_size",
+            "initializer_range",
+            "layer_norm_eps",
+            "pad_token_id",
+            "position_embedding_type",
+            "use_cache",
+            "classifier_dropout",
+            "dtype",
+            "tie_word_embeddings",
         ] {
             assert!(value.get(key).is_some(), "{key}");
         }

@@ -53,7 +53,8 @@ pub fn sampler(config: &RunConfig, genome: &Genome, part: Part) -> Result<Sample
             return Err(tatabox_core::Error::Value {
                 key: "data.sampling".to_string(),
                 got: "`tiling`".to_string(),
-                expected: "an epoch of tiles is counted in sequences, and `train.batch_tokens` counts tokens".to_string(),
+                expected: "an epoch of tiles is counted in sequences, and `train.batch_tokens` counts tokens"
+                    .to_string(),
                 hint: "set `train.batch_size = 32`, or `data.sampling = \"random\"`".to_string(),
             }
             .into());
@@ -165,7 +166,8 @@ pub fn frozen_batches(frozen: &FrozenMasks, capacity: &Capacity) -> Result<Vec<B
         if tokens > capacity.tokens {
             return Err(Error::Core(tatabox_core::Error::Data {
                 what: format!("frozen sequence {line} has {tokens} tokens, but the model takes {}", capacity.tokens),
-                hint: "freeze masks of the model's length with `tatabox mask freeze --set data.max_length=…`".to_string(),
+                hint: "freeze masks of the model's length with `tatabox mask freeze --set data.max_length=…`"
+                    .to_string(),
             }));
         }
         push(&mut batches, &sequence.masked, capacity);
@@ -292,6 +294,8 @@ pub(crate) mod tests {
         let expected: Vec<u32> =
             frozen.sequences.iter().flat_map(|one| one.masked.targets.iter().map(|(_, id)| id.0)).collect();
         assert_eq!(labels, expected);
-        assert!(frozen_batches(&frozen, &Capacity { tokens: 20, masked: 20 }).unwrap_err().to_string().contains("takes 20"));
+        assert!(
+            frozen_batches(&frozen, &Capacity { tokens: 20, masked: 20 }).unwrap_err().to_string().contains("takes 20")
+        );
     }
 }

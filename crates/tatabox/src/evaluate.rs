@@ -3,6 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
+use tatabox_core::baseline::BaselineScores;
+use tatabox_core::corpus::Holdout;
+use tatabox_core::genome::Genome;
 use tatabox_core::mask::frozen::FrozenMasks;
 use tatabox_core::score::{ScoreSums, Scores};
 use tatabox_core::tokenizer::Tokenizer;
@@ -11,9 +14,10 @@ use tatabox_engine::{Batch, Capacity, Executor, Mode, Precision};
 use crate::checkpoint::{Checkpoints, MODEL};
 use crate::config::BertConfig;
 use crate::data::frozen_batches;
+use crate::dataset::{self, Dataset};
 use crate::error::{Error, Result};
 use crate::models::bert;
-use crate::run::CONFIG;
+use crate::run::{CONFIG, DATASET};
 use crate::weights::{Head, Tensor, Weights, read_weights};
 
 /// Tokens that are evaluated at once.
@@ -52,7 +56,10 @@ impl ModelFiles {
         }
         let (folder, step, notes) = found;
         if !folder.join("config.json").is_file() {
-            return refuse("holds no model: it has no `config.json`", "give a run, or a directory written by transformers");
+            return refuse(
+                "holds no model: it has no `config.json`",
+                "give a run, or a directory written by transformers",
+            );
         }
         if !folder.join(MODEL).is_file() {
             let hint = if folder.join("pytorch_model.bin").is_file() {
@@ -77,7 +84,11 @@ impl ModelFiles {
         }
         let tokenizer = Tokenizer::from_vocab_file(&path, stride)?;
         if tokenizer.vocab_size() != self.config.vocab_size {
-            let got = format!("{} tokens, as `config.json` has `vocab_size` {}", tokenizer.vocab_size(), self.config.vocab_size);
+            let got = format!(
+                "{} tokens, as `config.json` has `vocab_size` {}",
+                tokenizer.vocab_size(),
+                self.config.vocab_size
+            );
             return Err(Error::format(path, "", "one token for each id", got, ""));
         }
         Ok(Some(tokenizer))
@@ -117,18 +128,9 @@ pub struct Evaluation {
     /// Overall and by mask.
     pub scores: Scores,
     /// What can be guessed without a model, on the same masks.
-    pub baselines: Vec<Baseline>,
+    pub baselines: Vec<BaselineScores>,
     /// Words for the user.
     pub notes: Vec<String>,
-}
-
-/// A guess without a model.
-#[derive(Clone, Debug, PartialEq, Serialize, serde::Deserialize)]
-pub struct Baseline {
-    /// `uniform`, `k-mer frequency`, `Markov, order 5`.
-    pub name: String,
-    /// Overall and by mask.
-    pub scores: Scores,
 }
 
 /// The scores of the weights in an executor on frozen masks; `batches` are those of [`frozen_batches`].
@@ -146,43 +148,85 @@ pub fn score(executor: &mut Executor, frozen: &FrozenMasks, batches: &[Batch]) -
         sums.add(mask, f64::from(nats), hidden);
     }
     sums.scores().ok_or_else(|| {
-        Error::Core(tatabox_core::Error::Data { what: "the frozen masks ask for no token".to_string(), hint: String::new() })
+        Error::Core(tatabox_core::Error::Data {
+            what: "the frozen masks ask for no token".to_string(),
+            hint: String::new(),
+        })
     })
+}
+
+/// What to evaluate, and on what.
+pub struct Request<'a> {
+    /// A run, or a Hugging Face directory.
+    pub model: &'a Path,
+    /// Frozen masks.
+    pub masks: &'a Path,
+    /// Of the engine; `f32` gives the numbers of transformers.
+    pub precision: Precision,
+    /// The genome that the baselines count; without one, a run's own.
+    pub genome: Option<Genome>,
+    /// What the baselines leave out of that genome; a run's own held-out regions where it is a run.
+    pub holdout: Holdout,
+    /// Where genomes are kept once they are read.
+    pub cache: &'a Path,
 }
 
 /// Evaluates a model on frozen masks.
 ///
 /// # Errors
 /// The model cannot be read, or the masks are of another tokenizer or too long for it.
-pub fn evaluate(dir: &Path, masks: &Path, precision: Precision, baselines: Vec<Baseline>) -> Result<Evaluation> {
-    let files = ModelFiles::find(dir)?;
-    let frozen = FrozenMasks::read(masks)?;
-    check_tokenizer(&files, &frozen, masks)?;
+pub fn evaluate(request: Request<'_>) -> Result<Evaluation> {
+    let files = ModelFiles::find(request.model)?;
+    let frozen = FrozenMasks::read(request.masks)?;
+    check_tokenizer(&files, &frozen, request.masks)?;
     let longest = frozen.sequences.iter().map(|one| one.masked.input_ids.len()).max().unwrap_or(0);
     let positions = files.config.max_position_embeddings;
     if longest > positions {
-        let got = format!("{longest} tokens");
         let hint = "freeze shorter windows with `tatabox mask freeze --set data.max_length=…`";
-        return Err(Error::format(masks, "", format!("sequences of at most {positions} tokens, as the model has"), got, hint));
+        let expected = format!("sequences of at most {positions} tokens, as the model has");
+        return Err(Error::format(request.masks, "", expected, format!("{longest} tokens"), hint));
     }
     let masked = frozen.sequences.iter().map(|one| one.masked.targets.len()).max().unwrap_or(0);
     let capacity = Capacity { tokens: longest.max(BATCH_TOKENS), masked: masked.max(BATCH_TOKENS / 2) };
-    let mut executor = Executor::new(bert::masked_lm(&files.config)?, capacity, precision, Mode::Evaluate)?;
+    let mut executor = Executor::new(bert::masked_lm(&files.config)?, capacity, request.precision, Mode::Evaluate)?;
     let mut notes = files.notes.clone();
     notes.extend(files.load(&mut executor, Head::Required)?);
     let start = std::time::Instant::now();
     let scores = score(&mut executor, &frozen, &frozen_batches(&frozen, &capacity)?)?;
     let tokens: usize = frozen.sequences.iter().map(|one| one.masked.input_ids.len()).sum();
+    let tokens_per_second = tokens as f64 / start.elapsed().as_secs_f64().max(1e-9);
+    let baselines = match baselines(&request, &frozen) {
+        Ok(baselines) => baselines,
+        Err(error) => {
+            notes.push(format!("no baselines: {error}"));
+            Vec::new()
+        }
+    };
     Ok(Evaluation {
-        model: dir.display().to_string(),
+        model: request.model.display().to_string(),
         step: files.step,
         loss: scores.overall.nats_per_token,
         sequences: frozen.sequences.len(),
-        tokens_per_second: tokens as f64 / start.elapsed().as_secs_f64().max(1e-9),
+        tokens_per_second,
         scores,
         baselines,
         notes,
     })
+}
+
+/// The baselines on the genome that is given or that the run remembers; none where there is neither.
+fn baselines(request: &Request<'_>, frozen: &FrozenMasks) -> Result<Vec<BaselineScores>> {
+    let record = request.model.join(DATASET);
+    let dataset = if record.is_file() { Some(Dataset::read(&record)?) } else { None };
+    let (genome, holdout) = match (&request.genome, &dataset) {
+        (Some(genome), None) => (genome.clone(), request.holdout.clone()),
+        (Some(genome), Some(dataset)) => (genome.clone(), dataset.holdout()),
+        (None, Some(dataset)) => (dataset.open(request.cache)?, dataset.holdout()),
+        (None, None) => return Ok(Vec::new()),
+    };
+    let longest = frozen.sequences.iter().map(|one| one.origin.bases).max().unwrap_or(1);
+    let held_out = holdout.regions(&genome, longest)?;
+    dataset::baselines(&genome, &held_out, true, frozen)
 }
 
 fn check_tokenizer(files: &ModelFiles, frozen: &FrozenMasks, masks: &Path) -> Result<()> {
@@ -193,5 +237,11 @@ fn check_tokenizer(files: &ModelFiles, frozen: &FrozenMasks, masks: &Path) -> Re
         return Ok(());
     }
     let hint = "freeze masks with the model's tokenizer: `tatabox mask freeze --set tokenizer.k=…`";
-    Err(Error::format(masks, "", format!("ids of a vocabulary of {expected}, as the model has"), format!("one of {got}"), hint))
+    Err(Error::format(
+        masks,
+        "",
+        format!("ids of a vocabulary of {expected}, as the model has"),
+        format!("one of {got}"),
+        hint,
+    ))
 }

@@ -26,8 +26,20 @@ pub mod models;
 
 pub mod data;
 
+pub mod dataset;
+
 pub mod plan;
 
 pub mod evaluate;
+
+pub mod observer;
+
+pub mod metrics;
+
+pub mod run_report;
+
+pub mod train;
+
+pub mod pretrain;
 
 pub use error::{Error, Result};

@@ -64,9 +64,9 @@ fn group_free(root: &Path, groups: &str) -> Option<u64> {
 /// Cached file pages, counted as used but given back when memory is short.
 fn inactive_file(folder: &Path) -> Option<u64> {
     let stat = fs::read_to_string(folder.join("memory.stat")).ok()?;
-    let line = stat.lines().find_map(|line| {
-        line.strip_prefix("total_inactive_file ").or_else(|| line.strip_prefix("inactive_file "))
-    })?;
+    let line = stat
+        .lines()
+        .find_map(|line| line.strip_prefix("total_inactive_file ").or_else(|| line.strip_prefix("inactive_file ")))?;
     line.trim().parse().ok()
 }
 

@@ -172,7 +172,17 @@ impl RunConfig {
         };
         let log = LogSettings { every: s.whole("log.every", (train.steps / 100).clamp(1, 100), 1..=u64::MAX)? };
         settings.finish()?;
-        Ok(Self { seed, model, tokenizer, data, mask, train, checkpoint: CheckpointSettings { every, keep }, evaluate, log })
+        Ok(Self {
+            seed,
+            model,
+            tokenizer,
+            data,
+            mask,
+            train,
+            checkpoint: CheckpointSettings { every, keep },
+            evaluate,
+            log,
+        })
     }
 
     /// The text of `config.toml`: every value.
@@ -268,7 +278,12 @@ fn resolve_model(s: &mut Settings) -> Result<ModelSettings> {
         } else {
             (heads, format!("must divide the hidden size, {hidden}"))
         };
-        return Err(s.refuse(key, got, &expected, &format!("set `model.num_attention_heads = {}`", hidden.div_ceil(64))));
+        return Err(s.refuse(
+            key,
+            got,
+            &expected,
+            &format!("set `model.num_attention_heads = {}`", hidden.div_ceil(64)),
+        ));
     }
     Ok(model)
 }
@@ -280,7 +295,9 @@ fn resolve_data(s: &mut Settings, positions: usize) -> Result<DataSettings> {
             "data.max_length",
             max_length,
             &format!("the model has {positions} positions"),
-            &format!("set `data.max_length = {positions}`, or `model.max_position_embeddings = {max_length}` in a new run"),
+            &format!(
+                "set `data.max_length = {positions}`, or `model.max_position_embeddings = {max_length}` in a new run"
+            ),
         ));
     }
     let content = max_length as u64 - 2;
@@ -422,16 +439,48 @@ mod tests {
     #[test]
     fn every_range_is_a_range() {
         for bad in [
-            "seed = -1", "train.steps = 0", "train.learning_rate = 0", "train.learning_rate = inf", "train.beta1 = 1.0",
-            "train.beta2 = 1", "train.eps = 0", "train.weight_decay = -0.1", "train.warmup_steps = 20000",
-            "train.warmup_ratio = 1.5", "train.schedule = \"step\"", "train.max_grad_norm = -1", "train.precision = \"fp16\"",
-            "train.batch_size = 0", "train.micro_batch_tokens = 5", "model.preset = \"bert-huge\"", "model.hidden_size = 0",
-            "model.num_hidden_layers = 0", "model.hidden_dropout_prob = 1", "model.layer_norm_eps = 0",
-            "model.initializer_range = 0", "tokenizer.k = 9", "tokenizer.k = 2", "tokenizer.stride = 2", "data.max_length = 7",
-            "data.min_tokens = 0", "data.min_tokens = 511", "data.strands = \"reverse\"", "data.repeat_weight = 2",
-            "data.sampling = \"all\"", "data.holdout = 5", "data.holdout = []", "checkpoint.every = 0", "checkpoint.keep = 1",
-            "evaluate.every = 0", "evaluate.sequences = -1", "log.every = 0", "mask.strategy = \"none\"",
-            "mask.mask_rate = 15", "mask.centre_rate = 0.1", "trian.steps = 5", "mask.spans = [6]",
+            "seed = -1",
+            "train.steps = 0",
+            "train.learning_rate = 0",
+            "train.learning_rate = inf",
+            "train.beta1 = 1.0",
+            "train.beta2 = 1",
+            "train.eps = 0",
+            "train.weight_decay = -0.1",
+            "train.warmup_steps = 20000",
+            "train.warmup_ratio = 1.5",
+            "train.schedule = \"step\"",
+            "train.max_grad_norm = -1",
+            "train.precision = \"fp16\"",
+            "train.batch_size = 0",
+            "train.micro_batch_tokens = 5",
+            "model.preset = \"bert-huge\"",
+            "model.hidden_size = 0",
+            "model.num_hidden_layers = 0",
+            "model.hidden_dropout_prob = 1",
+            "model.layer_norm_eps = 0",
+            "model.initializer_range = 0",
+            "tokenizer.k = 9",
+            "tokenizer.k = 2",
+            "tokenizer.stride = 2",
+            "data.max_length = 7",
+            "data.min_tokens = 0",
+            "data.min_tokens = 511",
+            "data.strands = \"reverse\"",
+            "data.repeat_weight = 2",
+            "data.sampling = \"all\"",
+            "data.holdout = 5",
+            "data.holdout = []",
+            "checkpoint.every = 0",
+            "checkpoint.keep = 1",
+            "evaluate.every = 0",
+            "evaluate.sequences = -1",
+            "log.every = 0",
+            "mask.strategy = \"none\"",
+            "mask.mask_rate = 15",
+            "mask.centre_rate = 0.1",
+            "trian.steps = 5",
+            "mask.spans = [6]",
         ] {
             let error = resolve(bad).expect_err(bad);
             assert!(error.is_usage(), "{bad}: {error}");

@@ -47,7 +47,8 @@ pub struct NewRun {
 /// # Errors
 /// It holds a run, something else, or is no directory.
 pub fn check_vacant(dir: &Path) -> Result<()> {
-    let refuse = |what: &str, hint: String| Err(Error::Directory { path: dir.to_path_buf(), what: what.to_string(), hint });
+    let refuse =
+        |what: &str, hint: String| Err(Error::Directory { path: dir.to_path_buf(), what: what.to_string(), hint });
     if !dir.exists() {
         return Ok(());
     }
@@ -55,7 +56,8 @@ pub fn check_vacant(dir: &Path) -> Result<()> {
         return refuse("is a file, expected a directory for the run", "choose another directory with `-o`".to_string());
     }
     if dir.join(CONFIG).exists() {
-        let hint = format!("go on with `tatabox pretrain --resume {}`, or choose another directory with `-o`", dir.display());
+        let hint =
+            format!("go on with `tatabox pretrain --resume {}`, or choose another directory with `-o`", dir.display());
         return refuse("already holds a run", hint);
     }
     let mut entries = fs::read_dir(dir).map_err(Error::file("read", dir))?;
@@ -189,7 +191,8 @@ impl Run {
         let mut kept = String::new();
         for line in BufReader::new(file).split(b'\n') {
             let line = line.map_err(Error::file("read", &path))?;
-            let of_step = serde_json::from_slice::<serde_json::Value>(&line).ok().and_then(|value| value["step"].as_u64());
+            let of_step =
+                serde_json::from_slice::<serde_json::Value>(&line).ok().and_then(|value| value["step"].as_u64());
             if of_step.is_some_and(|of_step| of_step <= step) {
                 kept.push_str(&String::from_utf8_lossy(&line));
                 kept.push('\n');
@@ -248,7 +251,12 @@ impl Drop for NewRun {
 
 fn lock(dir: &Path) -> Result<File> {
     let path = dir.join(LOCK);
-    let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(Error::file("create", &path))?;
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .map_err(Error::file("create", &path))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(Error::Directory {
@@ -400,9 +408,6 @@ mod tests {
         let companions = [("config.json".to_string(), "{}".to_string())];
         run.publish(5, &companions).unwrap();
         run.publish(5, &companions).unwrap();
-        assert_eq!(
-            names(run.dir()),
-            [".lock", "checkpoints", "config.json", CONFIG, MODEL, STATE, MOMENTS]
-        );
+        assert_eq!(names(run.dir()), [".lock", "checkpoints", "config.json", CONFIG, MODEL, STATE, MOMENTS]);
     }
 }

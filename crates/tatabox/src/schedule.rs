@@ -75,8 +75,7 @@ mod tests {
     #[test]
     fn equals_the_linear_schedule_of_transformers() {
         let schedule = Schedule { peak: 1.0, warmup: 4, steps: 10, decay: Decay::Linear };
-        let expected =
-            [0.0, 0.25, 0.5, 0.75, 1.0, 5.0 / 6.0, 4.0 / 6.0, 3.0 / 6.0, 2.0 / 6.0, 1.0 / 6.0];
+        let expected = [0.0, 0.25, 0.5, 0.75, 1.0, 5.0 / 6.0, 4.0 / 6.0, 3.0 / 6.0, 2.0 / 6.0, 1.0 / 6.0];
         for (step, expected) in (1..).zip(expected) {
             assert!((schedule.rate(step) - expected).abs() < 1e-12, "step {step}");
         }

@@ -56,7 +56,8 @@ impl std::fmt::Display for Value {
 }
 
 /// Keys that say the same thing in two ways: a `--set` of one replaces the other.
-pub const EITHER_OR: [[&str; 2]; 2] = [["train.batch_size", "train.batch_tokens"], ["train.warmup_steps", "train.warmup_ratio"]];
+pub const EITHER_OR: [[&str; 2]; 2] =
+    [["train.batch_size", "train.batch_tokens"], ["train.warmup_steps", "train.warmup_ratio"]];
 
 #[derive(Clone, Debug)]
 struct Setting {
@@ -124,7 +125,9 @@ impl Settings {
         let value = match DeValue::parse(text) {
             Ok(value) => plain_value(value.get_ref(), &place)?,
             // A word without quotes is no TOML, but it is what everybody types.
-            Err(_) if text.chars().all(|c| c.is_alphanumeric() || "-_:,./+ ".contains(c)) => Value::Text(text.to_string()),
+            Err(_) if text.chars().all(|c| c.is_alphanumeric() || "-_:,./+ ".contains(c)) => {
+                Value::Text(text.to_string())
+            }
             Err(error) => return Err(wrong(&format!("expected a TOML value, got `{text}`: {}", error.message()))),
         };
         for [one, other] in EITHER_OR {
@@ -209,7 +212,12 @@ impl Settings {
                     u64::MAX => format!("must be a whole number of at least {from}"),
                     to => format!("must be a whole number from {from} to {to}"),
                 };
-                Err(self.refuse(key, value_of(&self.given, key), &expected, &format!("set `{key} = {default}`, the default")))
+                Err(self.refuse(
+                    key,
+                    value_of(&self.given, key),
+                    &expected,
+                    &format!("set `{key} = {default}`, the default"),
+                ))
             }
         }
     }
@@ -229,7 +237,12 @@ impl Settings {
             Some(number) if range.contains(&number) => Ok(number),
             _ => {
                 let expected = format!("must be a number from {} to {}", range.start(), range.end());
-                Err(self.refuse(key, value_of(&self.given, key), &expected, &format!("set `{key} = {default}`, the default")))
+                Err(self.refuse(
+                    key,
+                    value_of(&self.given, key),
+                    &expected,
+                    &format!("set `{key} = {default}`, the default"),
+                ))
             }
         }
     }
@@ -242,7 +255,9 @@ impl Settings {
         match self.raw(key) {
             None => Ok(default),
             Some(Value::Boolean(yes)) => Ok(yes),
-            Some(other) => Err(self.refuse(key, other, "must be `true` or `false`", &format!("set `{key} = {default}`"))),
+            Some(other) => {
+                Err(self.refuse(key, other, "must be `true` or `false`", &format!("set `{key} = {default}`")))
+            }
         }
     }
 
@@ -274,7 +289,9 @@ impl Settings {
         match self.raw(key) {
             None => Ok(default.to_string()),
             Some(Value::Text(text)) => Ok(text),
-            Some(other) => Err(self.refuse(key, other, "must be a text in quotes", &format!("set `{key} = \"{default}\"`"))),
+            Some(other) => {
+                Err(self.refuse(key, other, "must be a text in quotes", &format!("set `{key} = \"{default}\"`")))
+            }
         }
     }
 
@@ -332,7 +349,9 @@ impl Settings {
                 _ => String::new(),
             };
             let what = match culprit {
-                Some((name, _)) if what.starts_with("unknown field") => format!("expected a known key, got `{prefix}{name}`"),
+                Some((name, _)) if what.starts_with("unknown field") => {
+                    format!("expected a known key, got `{prefix}{name}`")
+                }
                 Some((name, setting)) if !what.starts_with('`') => {
                     format!("`{prefix}{name}` is {}, but it cannot be: {what}", setting.value)
                 }
@@ -370,11 +389,7 @@ impl Settings {
                 format!("the known keys are {}", known.join(", "))
             }
         };
-        Err(Error::Recipe {
-            place: setting.place.clone(),
-            what: format!("expected a known key, got `{key}`"),
-            hint,
-        })
+        Err(Error::Recipe { place: setting.place.clone(), what: format!("expected a known key, got `{key}`"), hint })
     }
 }
 

@@ -215,7 +215,13 @@ fn with_tensors<T>(path: &Path, read: impl FnOnce(&SafeTensors<'_>) -> Result<T>
     #[allow(unsafe_code)]
     let bytes = unsafe { memmap2::Mmap::map(&file) }.map_err(Error::file("read", path))?;
     let tensors = SafeTensors::deserialize(&bytes).map_err(|error| {
-        Error::format(path, "", "a complete safetensors file", error.to_string(), "the file is torn or of another format")
+        Error::format(
+            path,
+            "",
+            "a complete safetensors file",
+            error.to_string(),
+            "the file is torn or of another format",
+        )
     })?;
     read(&tensors)
 }
@@ -256,7 +262,8 @@ fn check_tied(decoder: Option<&TensorView<'_>>, embedding: &[f32], problems: &mu
     let Some(decoder) = decoder else { return };
     if append(decoder, &mut values).is_err() || values != embedding {
         problems.insert(
-            "`cls.predictions.decoder.weight`: expected the word embeddings (a tied decoder), got other values".to_string(),
+            "`cls.predictions.decoder.weight`: expected the word embeddings (a tied decoder), got other values"
+                .to_string(),
         );
     }
 }
@@ -295,7 +302,8 @@ mod tests {
     fn file(tensors: &[(&str, &[usize], &[f32])]) -> (tempfile::TempDir, std::path::PathBuf) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("model.safetensors");
-        let tensors: Vec<_> = tensors.iter().map(|(name, shape, values)| (name.to_string(), shape.to_vec(), *values)).collect();
+        let tensors: Vec<_> =
+            tensors.iter().map(|(name, shape, values)| (name.to_string(), shape.to_vec(), *values)).collect();
         write_plain(&path, &tensors).unwrap();
         (folder, path)
     }
@@ -386,14 +394,18 @@ mod tests {
         });
         let text = read_weights(&path, &wanted(), Head::Required).unwrap_err().to_string();
         assert!(text.contains("word_embeddings.weight`: expected shape [3, 2], got [2, 3]"), "{text}");
-        assert!(text.contains("layer.0.attention.self.key.weight`: expected shape [2, 2], got no such tensor"), "{text}");
+        assert!(
+            text.contains("layer.0.attention.self.key.weight`: expected shape [2, 2], got no such tensor"),
+            "{text}"
+        );
         assert!(text.contains("layer.9.attention.self.key.weight`: expected no such tensor, got one"), "{text}");
     }
 
     #[test]
     fn refuses_a_decoder_that_is_not_tied() {
-        let (_folder, path) =
-            changed(|tensors| tensors.push(("cls.predictions.decoder.weight", &[3, 2], &[9.0, 2.0, 3.0, 4.0, 5.0, 6.0])));
+        let (_folder, path) = changed(|tensors| {
+            tensors.push(("cls.predictions.decoder.weight", &[3, 2], &[9.0, 2.0, 3.0, 4.0, 5.0, 6.0]))
+        });
         assert!(read_weights(&path, &wanted(), Head::Required).unwrap_err().to_string().contains("a tied decoder"));
     }
 

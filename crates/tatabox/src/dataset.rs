@@ -1,0 +1,189 @@
+//! What a run is trained on: `dataset.json`, and the way back from it to the genome.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use tatabox_core::baseline::{BaselineScores, Baselines};
+use tatabox_core::corpus::{Holdout, Region, Sampler};
+use tatabox_core::genome::{Genome, GenomeCard};
+use tatabox_core::mask::frozen::FrozenMasks;
+
+use crate::error::{Error, Result};
+
+/// Bases that are counted at once for the baselines.
+const STRETCH: u64 = 1 << 22;
+
+/// What a run is trained on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Dataset {
+    /// The genome's files, wherever the run is resumed from; `-` is standard input.
+    pub inputs: Vec<PathBuf>,
+    /// Share of the bases that are not A, C, G or T.
+    pub n_share: f64,
+    /// Share of C and G among the known bases.
+    pub gc_share: f64,
+    /// Bases that training windows lie in.
+    pub training_bases: u64,
+    /// What is kept for evaluation, 1-based and inclusive: `chrI:1001-2000`.
+    pub held_out: Vec<String>,
+    /// Files with their hashes, and contigs.
+    pub genome: GenomeCard,
+    /// What can be guessed of the run's frozen masks without a model.
+    pub baselines: Vec<BaselineScores>,
+}
+
+impl Dataset {
+    /// The data of a sampler for training windows.
+    pub fn new(genome: &Genome, sampler: &Sampler, baselines: Vec<BaselineScores>) -> Self {
+        let card = genome.card().clone();
+        let absolute = |path: &str| fs::canonicalize(path).unwrap_or_else(|_| PathBuf::from(path));
+        Self {
+            inputs: card
+                .files
+                .iter()
+                .map(|file| if file.path == "-" { "-".into() } else { absolute(&file.path) })
+                .collect(),
+            n_share: card.n_share(),
+            gc_share: card.gc_share(),
+            training_bases: sampler.usable_bases(),
+            held_out: sampler.held_out().iter().map(|region| region.label(genome)).collect(),
+            genome: card,
+            baselines,
+        }
+    }
+
+    /// Reads `dataset.json`.
+    ///
+    /// # Errors
+    /// It cannot be read or was changed by hand.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text = fs::read_to_string(path).map_err(Error::file("read", path))?;
+        serde_json::from_str(&text).map_err(|error| {
+            Error::format(path, format!(", line {}", error.line()), "the record of a run's data", error.to_string(), "")
+        })
+    }
+
+    /// The text of `dataset.json`.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string_pretty(self).expect("a plain struct has a JSON form") + "\n"
+    }
+
+    /// Opens the genome again and checks that it is the same, byte for byte.
+    ///
+    /// # Errors
+    /// A file is gone, or another one lies in its place.
+    pub fn open(&self, cache: &Path) -> Result<Genome> {
+        let genome = Genome::open(&self.inputs, cache)?;
+        let hashes = |card: &GenomeCard| card.files.iter().map(|file| file.sha256.clone()).collect::<Vec<_>>();
+        for (file, (expected, got)) in self.inputs.iter().zip(hashes(&self.genome).iter().zip(&hashes(genome.card()))) {
+            if expected != got {
+                let hint = "put the genome of this run back, or start a new run with another `-o`";
+                return Err(Error::format(file, "", format!("the file with SHA-256 {expected}"), got.clone(), hint));
+            }
+        }
+        Ok(genome)
+    }
+
+    /// What is held out, in the words of a recipe.
+    pub fn holdout(&self) -> Holdout {
+        if self.held_out.is_empty() { Holdout::None } else { Holdout::List(self.held_out.clone()) }
+    }
+}
+
+/// The scores of the baselines on frozen masks, counted on all of the genome but the held-out regions.
+///
+/// # Errors
+/// The masks ask for nothing.
+pub fn baselines(
+    genome: &Genome,
+    held_out: &[Region],
+    both_strands: bool,
+    frozen: &FrozenMasks,
+) -> Result<Vec<BaselineScores>> {
+    let mut baselines = Baselines::new(&frozen.tokenizer);
+    let mut codes = Vec::new();
+    for contig in 0..genome.contigs().len() {
+        for segment in genome.acgt_segments(contig) {
+            let mut start = segment.start;
+            while start < segment.end {
+                // From `start`, the stretch ends where something held out begins; what is held out is skipped.
+                let inside =
+                    held_out.iter().find(|held| held.contig == contig && held.start <= start && start < held.end);
+                if let Some(held) = inside {
+                    start = held.end;
+                    continue;
+                }
+                let next = held_out
+                    .iter()
+                    .filter(|held| held.contig == contig && held.start > start)
+                    .map(|held| held.start)
+                    .min();
+                let end = segment.end.min(next.unwrap_or(u64::MAX)).min(start + STRETCH);
+                genome.read(contig, start..end, &mut codes);
+                baselines.observe(&codes);
+                start = end;
+            }
+        }
+    }
+    if both_strands {
+        baselines.add_reverse_complement();
+    }
+    Ok(baselines.score(frozen)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::tests::{config, genome};
+    use crate::data::{freeze, sampler};
+    use tatabox_core::corpus::Part;
+
+    fn dataset(folder: &Path) -> (Genome, Dataset) {
+        let genome = genome(folder).1;
+        let sampler = sampler(&config(&[]), &genome, Part::Train).unwrap();
+        let dataset = Dataset::new(&genome, &sampler, Vec::new());
+        (genome, dataset)
+    }
+
+    #[test]
+    fn what_is_written_finds_the_same_genome_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let (genome, dataset) = dataset(folder.path());
+        let path = folder.path().join("dataset.json");
+        fs::write(&path, dataset.to_json()).unwrap();
+        let read = Dataset::read(&path).unwrap();
+        assert_eq!(read, dataset);
+        assert_eq!(read.open(&folder.path().join("another cache")).unwrap().total_bases(), genome.total_bases());
+        assert_eq!(read.held_out, ["chrI:14001-15000", "chrII:14001-15000"]);
+    }
+
+    #[test]
+    fn another_genome_in_its_place_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let dataset = dataset(folder.path()).1;
+        fs::write(&dataset.inputs[0], ">chrI\nACGTACGTTTGACA\n").unwrap();
+        let error = dataset.open(&folder.path().join("cache")).err().unwrap();
+        assert!(error.to_string().contains("expected the file with SHA-256"), "{error}");
+        fs::remove_file(&dataset.inputs[0]).unwrap();
+        assert!(dataset.open(&folder.path().join("cache")).is_err());
+    }
+
+    #[test]
+    fn baselines_never_see_what_is_held_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("genome.fa");
+        // A stretch of A in a genome without: only who counted it would guess it.
+        let mut bases: Vec<u8> = (0..20_000).map(|at| b"CGTTGCCT"[at * at % 8]).collect();
+        bases[14_000..15_000].fill(b'A');
+        fs::write(&path, format!(">chrI\n{}\n", String::from_utf8(bases).unwrap())).unwrap();
+        let genome = Genome::open(&[path], &folder.path().join("cache")).unwrap();
+        let frozen = freeze(&config(&["data.strands=forward"]), &genome, 10).unwrap();
+        let held_out = [Region { contig: 0, start: 14_000, end: 15_000 }];
+        let blind = baselines(&genome, &held_out, false, &frozen).unwrap();
+        let seeing = baselines(&genome, &[], false, &frozen).unwrap();
+        for (blind, seeing) in blind.iter().zip(&seeing).skip(1) {
+            assert!(blind.scores.overall.nats_per_token > seeing.scores.overall.nats_per_token + 0.5, "{}", blind.name);
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! Pretraining: from a genome and a recipe to a run, and on with a run that was stopped.
+//!
+//! Everything that can be refused is refused before the first step, and before anything is written. `checkpoints/step-0` is written before
+//! the first step as well: a full disk shows now and not in an hour, and a run can be resumed from its first moment on.
+
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+
+use tatabox_core::corpus::Part;
+use tatabox_core::genome::Genome;
+use tatabox_core::mask::frozen::FrozenMasks;
+use tatabox_core::tokenizer::Tokenizer;
+use tatabox_engine::{Executor, Isa, Mode};
+
+use crate::checkpoint::{Checkpoints, Companions, State};
+use crate::config::BertConfig;
+use crate::data::{Batches, freeze, frozen_batches, sampler};
+use crate::dataset::{Dataset, baselines};
+use crate::error::{Error, Result};
+use crate::evaluate::ModelFiles;
+use crate::models::bert;
+use crate::observer::{Observer, Outcome};
+use crate::plan::{Plan, capacity, default_steps, fitting_capacity, measure, plan, precision};
+use crate::recipe::RunConfig;
+use crate::run::{CONFIG, DATASET, FROZEN, Run, check_vacant};
+use crate::settings::{Settings, Value};
+use crate::tensorboard::EventWriter;
+use crate::train::Trainer;
+use crate::weights::{Head, Tensor, read_weights};
+
+/// A new run.
+pub struct Request<'a> {
+    /// The recipe, not yet resolved.
+    pub settings: Settings,
+    /// The genome.
+    pub genome: Genome,
+    /// The run directory to make.
+    pub output: &'a Path,
+    /// The run or Hugging Face directory whose weights it starts from.
+    pub init: Option<&'a Path>,
+}
+
+/// Starts a run and trains it to its end, or until `stop` says so; then it is saved, and [`resume`] goes on.
+///
+/// # Errors
+/// The recipe, the genome, the output directory or the machine cannot serve it; or a file cannot be written; or the loss is no number any more.
+pub fn start(request: Request<'_>, observer: &mut dyn Observer, stop: &AtomicBool) -> Result<Outcome> {
+    check_vacant(request.output)?;
+    let prepared = Prepared::new(request.settings, &request.genome, request.init)?;
+    prepared.notes.iter().for_each(|note| observer.message(note));
+    observer.planned(&prepared.plan);
+    let Prepared { config, bert, mut executor, frozen, plan, .. } = prepared;
+    let training = sampler(&config, &request.genome, Part::Train)?;
+    let baselines = match &frozen {
+        Some(frozen) => baselines(&request.genome, training.held_out(), config.data.strands == "both", frozen)?,
+        None => Vec::new(),
+    };
+
+    let new = Run::create(request.output)?;
+    let run = new.run();
+    run.write(DATASET, &Dataset::new(&request.genome, &training, baselines).to_json())?;
+    if let Some(frozen) = &frozen {
+        frozen.write(&run.path(FROZEN))?;
+    }
+    let companions = companions(&config, &bert)?;
+    let tensors = crate::train::tensors(&mut executor);
+    run.checkpoints().write(&State::default(), &tensors, &companions)?;
+    run.publish(0, &companions)?;
+    let events = EventWriter::create(run.dir())?;
+    let run = new.finish(&config.to_toml()?)?;
+    go_on(run, config, bert, executor, State::default(), frozen, &request.genome, events, plan, observer, stop)
+}
+
+/// Goes on with a run from its newest complete checkpoint.
+///
+/// # Errors
+/// There is no run, another process is at work in it, no checkpoint is complete, its genome is gone; or as [`start`].
+pub fn resume(dir: &Path, cache: &Path, observer: &mut dyn Observer, stop: &AtomicBool) -> Result<Outcome> {
+    let run = Run::open(dir)?;
+    let config = RunConfig::resolve(Settings::read(&run.path(CONFIG))?)?;
+    let bert = config.bert()?;
+    let (state, torn) = run.checkpoints().newest()?;
+    torn.iter().for_each(|what| observer.message(what));
+    let genome = Dataset::read(&run.path(DATASET))?.open(cache)?;
+    let frozen = match run.path(FROZEN) {
+        path if path.is_file() => Some(FrozenMasks::read(&path)?),
+        _ => None,
+    };
+
+    let graph = bert::masked_lm(&bert)?;
+    let capacity = fitting_capacity(&config, &graph)?;
+    let mut executor = Executor::new(graph.clone(), capacity, precision(&config), Mode::Train)?;
+    restore(&mut executor, &run.checkpoints(), state.step)?;
+    let speed = measure(&config, bert.vocab_size, &mut executor, &capacity)?;
+    let training = sampler(&config, &genome, Part::Train)?;
+    let plan = plan(&config, &bert, &graph, &capacity, &training, speed, state.step)?;
+    observer.planned(&plan);
+
+    // Only now, when nothing can be refused any more, is the run rewound to its checkpoint.
+    run.checkpoints().set_aside_after(state.step)?;
+    run.rewind_metrics(state.step)?;
+    run.publish(state.step, &companions(&config, &bert)?)?;
+    let events = EventWriter::resume(run.dir(), state.step, crate::train::now())?;
+    go_on(run, config, bert, executor, state, frozen, &genome, events, plan, observer, stop)
+}
+
+fn go_on(
+    run: Run,
+    config: RunConfig,
+    bert: BertConfig,
+    executor: Executor,
+    state: State,
+    frozen: Option<FrozenMasks>,
+    genome: &Genome,
+    events: EventWriter,
+    plan: Plan,
+    observer: &mut dyn Observer,
+    stop: &AtomicBool,
+) -> Result<Outcome> {
+    let capacity = capacity(&config, plan.micro_batch_tokens)?;
+    let batches = Batches::new(&config, genome, capacity)?;
+    let frozen = match frozen {
+        Some(frozen) => {
+            let batches = frozen_batches(&frozen, &capacity)?;
+            Some((frozen, batches))
+        }
+        None => None,
+    };
+    let companions = companions(&config, &bert)?;
+    Trainer::new(run, config, executor, state, frozen, companions, events, plan).train(&batches, observer, stop)
+}
+
+/// A run before its first step.
+struct Prepared {
+    config: RunConfig,
+    bert: BertConfig,
+    executor: Executor,
+    frozen: Option<FrozenMasks>,
+    plan: Plan,
+    notes: Vec<String>,
+}
+
+impl Prepared {
+    fn new(mut settings: Settings, genome: &Genome, init: Option<&Path>) -> Result<Self> {
+        let init = init.map(ModelFiles::find).transpose()?;
+        let mut notes = Vec::new();
+        if let Some(files) = &init {
+            take_sizes(&mut settings, files)?;
+            notes.extend(files.notes.clone());
+        }
+        if Isa::detect()? == Isa::Amx {
+            // Where the processor multiplies bf16 matrices itself, that is several times faster and learns as well.
+            settings.default_to("train.precision", Value::Text("bf16".to_string()), "this machine");
+        }
+        let mut config = RunConfig::resolve(settings.clone())?;
+        let training = sampler(&config, genome, Part::Train)?;
+        let bert = config.bert()?;
+        let graph = bert::masked_lm(&bert)?;
+        let capacity = fitting_capacity(&config, &graph)?;
+        let mut executor = Executor::new(graph.clone(), capacity, precision(&config), Mode::Train)?;
+        executor.initialize(config.seed);
+        if let Some(files) = &init {
+            notes.extend(files.load(&mut executor, Head::Optional)?);
+        }
+        let speed = measure(&config, bert.vocab_size, &mut executor, &capacity)?;
+        if !settings.has("train.steps") {
+            let steps = default_steps(&config, training.usable_bases(), speed);
+            settings.default_to("train.steps", Value::Integer(steps as i64), "this machine");
+            config = RunConfig::resolve(settings)?;
+            notes.push(format!(
+                "`train.steps` is not given: {steps} steps, an hour on this machine or 40 passes over the genome"
+            ));
+        }
+        config.train.micro_batch_tokens = capacity.tokens as u64;
+        let holds_out = !training.held_out().is_empty();
+        if !holds_out && config.evaluate.sequences > 0 {
+            notes.push("nothing is held out (`data.holdout`): held-out loss is not measured".to_string());
+        }
+        let frozen = match config.evaluate.sequences {
+            windows if windows > 0 && holds_out => Some(freeze(&config, genome, windows)?),
+            _ => None,
+        };
+        let plan = plan(&config, &bert, &graph, &capacity, &training, speed, 0)?;
+        Ok(Self { config, bert, executor, frozen, plan, notes })
+    }
+}
+
+/// Sizes and tokenizer of the model that a run starts from, where the recipe says nothing else.
+fn take_sizes(settings: &mut Settings, files: &ModelFiles) -> Result<()> {
+    let place = files.folder.join("config.json").display().to_string();
+    let config = &files.config;
+    for (key, size) in [
+        ("num_hidden_layers", config.num_hidden_layers),
+        ("hidden_size", config.hidden_size),
+        ("num_attention_heads", config.num_attention_heads),
+        ("intermediate_size", config.intermediate_size),
+        ("max_position_embeddings", config.max_position_embeddings),
+        ("type_vocab_size", config.type_vocab_size),
+    ] {
+        settings.default_to(&format!("model.{key}"), Value::Integer(size as i64), &place);
+    }
+    settings.default_to("model.layer_norm_eps", Value::Float(config.layer_norm_eps), &place);
+    if let Some(tokenizer) = files.tokenizer(1)? {
+        if tokenizer.k() == 1 {
+            settings.default_to("tokenizer.kind", Value::Text("base".to_string()), &place);
+        }
+        settings.default_to("tokenizer.k", Value::Integer(tokenizer.k() as i64), &place);
+    }
+    Ok(())
+}
+
+/// The small files that make a checkpoint open in Hugging Face.
+fn companions(config: &RunConfig, bert: &BertConfig) -> Result<Companions> {
+    let tokenizer = Tokenizer::new(config.tokenizer.clone())?;
+    Ok(vec![
+        ("config.json".to_string(), bert.to_json()),
+        ("vocab.txt".to_string(), tokenizer.vocab_txt()),
+        ("tokenizer_config.json".to_string(), tokenizer.tokenizer_config_json(bert.max_position_embeddings)),
+    ])
+}
+
+/// Weights and moments of a checkpoint.
+fn restore(executor: &mut Executor, checkpoints: &Checkpoints, step: u64) -> Result<()> {
+    let specs = executor.specs().to_vec();
+    let wanted: Vec<Tensor<'_>> =
+        specs.iter().map(|spec| Tensor { name: &spec.name, shape: &spec.shape, values: &[] }).collect();
+    let path = checkpoints.path(step).join(crate::checkpoint::MODEL);
+    let weights = read_weights(&path, &wanted, Head::Required)?;
+    let moments = checkpoints.read_moments(step, &wanted)?;
+    for (index, (values, (first, second))) in weights.values.iter().zip(&moments).enumerate() {
+        let values = values.as_ref().ok_or_else(|| {
+            Error::format(&path, "", "every tensor of the model", format!("no `{}`", specs[index].name), "")
+        })?;
+        executor.set_param(index, values);
+        executor.set_moments(index, first, second);
+    }
+    Ok(())
+}
