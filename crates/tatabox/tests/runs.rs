@@ -199,7 +199,15 @@ fn a_run_learns_a_genome_of_one_repeat() {
     let world = World::new();
     let repeat = "GATTACA".repeat(2000);
     fs::write(world.path("genome.fa"), format!(">chrI\n{repeat}\n")).unwrap();
-    let set = ["train.steps=90", "train.learning_rate=0.01", "train.batch_size=16", "checkpoint.every=30"];
+    let set = [
+        "data.max_length=12",
+        "train.steps=450",
+        "train.batch_size=64",
+        "train.learning_rate=0.01",
+        "train.micro_batch_tokens=0",
+        "model.hidden_dropout_prob=0",
+        "checkpoint.every=150",
+    ];
     let outcome = world.start("run", &set, &mut (), &AtomicBool::new(false)).unwrap();
     let lines =
         log(&world.path("run")).into_iter().map(|line| serde_json::from_str::<serde_json::Value>(&line).unwrap());
