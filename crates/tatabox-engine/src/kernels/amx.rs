@@ -69,9 +69,20 @@ fn configure_thread() {
     CONFIGURED.set(true);
 }
 
+/// The micro-kernel of bf16 tiles.
+pub struct Tiles;
+
+impl super::micro::MicroKernel<bf16> for Tiles {
+    fn block(&self) -> (usize, usize) {
+        (BLOCK, BLOCK)
+    }
+    fn run(&self, depth: usize, a: &[bf16], b: &[bf16], tile: &mut [f32]) {
+        run(depth, a, b, tile);
+    }
+}
+
 /// `tile[32, 32] = a x b` over `depth`, a multiple of 32.
-#[inline]
-pub fn run(depth: usize, a: &[bf16], b: &[bf16], tile: &mut [f32]) {
+fn run(depth: usize, a: &[bf16], b: &[bf16], tile: &mut [f32]) {
     assert!(depth.is_multiple_of(DEPTH) && depth > 0);
     assert!(a.len() >= depth * BLOCK && b.len() >= depth * BLOCK && tile.len() >= BLOCK * BLOCK);
     configure_thread();

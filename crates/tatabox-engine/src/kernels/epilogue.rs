@@ -73,11 +73,21 @@ impl<'a, E> Target<'a, E> {
     }
 }
 
-/// Runs `each(row, tile row)` over a block.
+/// `out[c] = value(c, out[c])`, sixteen at a time: all of them are computed before one is stored, so that no check for overlap is needed.
 #[inline(always)]
-fn rows_of(rows: usize, columns: usize, tile: &[f32], stride: usize, mut each: impl FnMut(usize, &[f32])) {
-    for row in 0..rows {
-        each(row, &tile[row * stride..][..columns]);
+fn write_row<E: Element>(out: &mut [E], value: impl Fn(usize, E) -> f32) {
+    let mut chunks = out.chunks_exact_mut(16);
+    let mut c = 0;
+    for chunk in &mut chunks {
+        let mut block = [E::default(); 16];
+        for lane in 0..16 {
+            block[lane] = E::from_f32(value(c + lane, chunk[lane]));
+        }
+        chunk.copy_from_slice(&block);
+        c += 16;
+    }
+    for (lane, out) in chunks.into_remainder().iter_mut().enumerate() {
+        *out = E::from_f32(value(c + lane, *out));
     }
 }
 
@@ -119,28 +129,23 @@ impl<E: Element> Epilogue for Store<'_, E> {
     }
     #[inline(always)]
     fn store(&self, row: usize, column: usize, rows: usize, columns: usize, tile: &[f32], stride: usize) {
-        rows_of(rows, columns, tile, stride, |index, values| {
+        for (index, values) in tile.chunks_exact(stride).take(rows).enumerate() {
+            let values = &values[..columns];
             let out = self.target.row(row + index, column, columns);
+            let scale = self.scale;
             match (self.bias, self.add) {
-                (None, false) => {
-                    for c in 0..columns {
-                        out[c] = E::from_f32(self.scale * values[c]);
-                    }
-                }
-                (None, true) => {
-                    for c in 0..columns {
-                        out[c] = E::from_f32(out[c].to_f32() + self.scale * values[c]);
-                    }
-                }
-                (Some(bias), add) => {
+                (None, false) => write_row(out, |c, _| scale * values[c]),
+                (None, true) => write_row(out, |c, before| before.to_f32() + scale * values[c]),
+                (Some(bias), false) => {
                     let bias = &bias[column..][..columns];
-                    for c in 0..columns {
-                        let before = if add { out[c].to_f32() } else { 0.0 };
-                        out[c] = E::from_f32(before + self.scale * values[c] + bias[c]);
-                    }
+                    write_row(out, |c, _| scale * values[c] + bias[c]);
+                }
+                (Some(bias), true) => {
+                    let bias = &bias[column..][..columns];
+                    write_row(out, |c, before| before.to_f32() + scale * values[c] + bias[c]);
                 }
             }
-        });
+        }
     }
 }
 
@@ -167,15 +172,13 @@ impl<E: Element> Epilogue for StoreGelu<'_, E> {
     #[inline(always)]
     fn store(&self, row: usize, column: usize, rows: usize, columns: usize, tile: &[f32], stride: usize) {
         let bias = &self.bias[column..][..columns];
-        rows_of(rows, columns, tile, stride, |index, values| {
+        for (index, values) in tile.chunks_exact(stride).take(rows).enumerate() {
+            let values = &values[..columns];
             let pre = self.pre.row(row + index, column, columns);
             let out = self.out.row(row + index, column, columns);
-            for c in 0..columns {
-                let value = values[c] + bias[c];
-                pre[c] = E::from_f32(value);
-                out[c] = E::from_f32(gelu(value));
-            }
-        });
+            write_row(pre, |c, _| values[c] + bias[c]);
+            write_row(out, |c, _| gelu(values[c] + bias[c]));
+        }
     }
 }
 
@@ -199,12 +202,11 @@ impl<E: Element> Epilogue for StoreThroughGelu<'_, E> {
     }
     #[inline(always)]
     fn store(&self, row: usize, column: usize, rows: usize, columns: usize, tile: &[f32], stride: usize) {
-        rows_of(rows, columns, tile, stride, |index, values| {
+        for (index, values) in tile.chunks_exact(stride).take(rows).enumerate() {
+            let values = &values[..columns];
             let out = self.out.row(row + index, column, columns);
             let pre = &self.pre[(row + index) * self.out.columns + column..][..columns];
-            for c in 0..columns {
-                out[c] = E::from_f32(values[c] * gelu_derivative(pre[c].to_f32()));
-            }
-        });
+            write_row(out, |c, _| values[c] * gelu_derivative(pre[c].to_f32()));
+        }
     }
 }

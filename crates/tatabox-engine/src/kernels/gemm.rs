@@ -4,9 +4,9 @@
 //! depend on the number of threads. Sums are f32 for both number formats.
 
 use super::epilogue::Epilogue;
-use super::micro::F32Kernel;
+use super::micro::{F32Kernel, MicroKernel};
 use super::pack::{Packed, View, panel_len};
-use super::vectorize::vectorize;
+use super::vectorize::vectorized;
 use crate::buffer::with_scratch;
 use crate::element::{Element, Precision};
 use crate::isa::Isa;
@@ -80,15 +80,13 @@ impl Gemm {
         match b.panels {
             Panels::F32(panels) => {
                 let kernel = F32Kernel::of(self.isa);
-                let blocks = Blocks { mr: kernel.mr, nr: kernel.nr, isa: self.isa, columns: b.columns };
-                let kernel = |depth, a: &[f32], b: &[f32], tile: &mut [f32]| kernel.run(depth, a, b, tile);
-                blocks.product(a, panels, kernel, epilogue, parallel);
+                let blocks = Blocks { kernel, isa: self.isa, columns: b.columns };
+                blocks.product(a, panels, epilogue, parallel);
             }
             #[cfg(target_arch = "x86_64")]
             Panels::Bf16(panels) => {
-                use super::amx;
-                let blocks = Blocks { mr: amx::BLOCK, nr: amx::BLOCK, isa: self.isa, columns: b.columns };
-                blocks.product(a, panels, amx::run, epilogue, parallel);
+                let blocks = Blocks { kernel: super::amx::Tiles, isa: self.isa, columns: b.columns };
+                blocks.product(a, panels, epilogue, parallel);
             }
         }
     }
@@ -123,7 +121,7 @@ fn pack<P: Packed, B: Element, R>(
     let panel_len = panel_len::<P>(width, b.rows).max(1);
     with_scratch(b.columns.div_ceil(width) * panel_len, |right: &mut [P]| {
         let pack = |(panel, out): (usize, &mut [P])| {
-            vectorize(isa, || P::pack_right(b.t(), panel * width, width, out));
+            pack_panel::<P, B>(isa, isa, b.t(), panel * width, width, out);
         };
         if parallel {
             right.par_chunks_mut(panel_len).enumerate().for_each(pack);
@@ -134,35 +132,69 @@ fn pack<P: Packed, B: Element, R>(
     })
 }
 
-/// The block sizes of a micro-kernel, and the columns of C.
-struct Blocks {
-    mr: usize,
-    nr: usize,
+vectorized! {
+    fn pack_panel[P: Packed, B: Element](kind: Isa, view: View<B>, first: usize, width: usize, panel: &mut [P]) {
+        P::pack_right(kind, view, first, width, panel);
+    }
+
+    /// Some rows of C, some panels of columns.
+    fn multiply_block[P: Packed, K: MicroKernel<P>, A: Element, S: Epilogue](
+        kind: Isa,
+        kernel: &K,
+        a: View<A>,
+        rows: Range<usize>,
+        panels: Range<usize>,
+        columns: usize,
+        left: &mut [P],
+        right: &[P],
+        epilogue: &S,
+    ) {
+        let (mr, nr) = kernel.block();
+        let padded = a.columns.next_multiple_of(P::DEPTH);
+        let (left_len, right_len) = (panel_len::<P>(mr, a.columns).max(1), panel_len::<P>(nr, a.columns).max(1));
+        let mut tile = [0f32; MAX_TILE];
+        for (panel, out) in left.chunks_mut(left_len).enumerate() {
+            P::pack_left(kind, a, rows.start + panel * mr, mr, out);
+        }
+        for panel in panels {
+            let right = &right[panel * right_len..][..right_len];
+            let column = panel * nr;
+            for (index, left) in left.chunks(left_len).enumerate() {
+                let row = rows.start + index * mr;
+                kernel.run(padded, left, right, &mut tile);
+                epilogue.store(row, column, mr.min(rows.end - row), nr.min(columns - column), &tile, nr);
+            }
+        }
+    }
+}
+
+/// A micro-kernel, and the columns of C.
+struct Blocks<K> {
+    kernel: K,
     isa: Isa,
     columns: usize,
 }
 
-impl Blocks {
-    fn product<P: Packed, A: Element>(
-        &self,
-        a: View<A>,
-        right: &[P],
-        kernel: impl Fn(usize, &[P], &[P], &mut [f32]) + Sync,
-        epilogue: &impl Epilogue,
-        parallel: bool,
-    ) {
+impl<K> Blocks<K> {
+    fn product<P: Packed, A: Element>(&self, a: View<A>, right: &[P], epilogue: &impl Epilogue, parallel: bool)
+    where
+        K: MicroKernel<P>,
+    {
         if a.rows == 0 || self.columns == 0 {
             return;
         }
-        let panels = self.columns.div_ceil(self.nr);
-        let row_panels = a.rows.div_ceil(self.mr);
-        let left_bytes = panel_len::<P>(self.mr, a.columns).max(1) * size_of::<P>();
-        let per_block = (LEFT_BLOCK_BYTES / left_bytes).clamp(1, 16);
+        let (mr, nr) = self.kernel.block();
+        let panels = self.columns.div_ceil(nr);
+        let row_panels = a.rows.div_ceil(mr);
+        let left_len = panel_len::<P>(mr, a.columns).max(1);
+        let per_block = (LEFT_BLOCK_BYTES / (left_len * size_of::<P>())).clamp(1, 16);
         let row_blocks = row_panels.div_ceil(per_block);
         let block = |row_block: usize, panels: Range<usize>| {
-            let first = row_block * per_block * self.mr;
-            let rows = first..a.rows.min(first + per_block * self.mr);
-            self.block(a, rows, panels, right, &kernel, epilogue);
+            let first = row_block * per_block * mr;
+            let rows = first..a.rows.min(first + per_block * mr);
+            with_scratch(rows.len().div_ceil(mr) * left_len, |left: &mut [P]| {
+                multiply_block(self.isa, self.isa, &self.kernel, a, rows, panels, self.columns, left, right, epilogue);
+            });
         };
         if !parallel {
             (0..row_blocks).for_each(|row_block| block(row_block, 0..panels));
@@ -175,39 +207,6 @@ impl Blocks {
         (0..row_blocks * chunks).into_par_iter().for_each(|task| {
             let (row_block, chunk) = (task / chunks, task % chunks);
             block(row_block, (chunk * per_chunk).min(panels)..((chunk + 1) * per_chunk).min(panels));
-        });
-    }
-
-    /// Some rows of C, some panels of columns.
-    fn block<P: Packed, A: Element>(
-        &self,
-        a: View<A>,
-        rows: Range<usize>,
-        panels: Range<usize>,
-        right: &[P],
-        kernel: &(impl Fn(usize, &[P], &[P], &mut [f32]) + Sync),
-        epilogue: &impl Epilogue,
-    ) {
-        let depth = a.columns;
-        let padded = depth.next_multiple_of(P::DEPTH);
-        let (left_len, right_len) = (panel_len::<P>(self.mr, depth).max(1), panel_len::<P>(self.nr, depth).max(1));
-        let mut tile = [0f32; MAX_TILE];
-        with_scratch(rows.len().div_ceil(self.mr) * left_len, |left: &mut [P]| {
-            vectorize(self.isa, || {
-                for (panel, out) in left.chunks_mut(left_len).enumerate() {
-                    P::pack_left(a, rows.start + panel * self.mr, self.mr, out);
-                }
-                for panel in panels {
-                    let right = &right[panel * right_len..][..right_len];
-                    let column = panel * self.nr;
-                    for (index, left) in left.chunks(left_len).enumerate() {
-                        let row = rows.start + index * self.mr;
-                        kernel(padded, left, right, &mut tile);
-                        let (rows, columns) = (self.mr.min(rows.end - row), self.nr.min(self.columns - column));
-                        epilogue.store(row, column, rows, columns, &tile, self.nr);
-                    }
-                }
-            });
         });
     }
 }

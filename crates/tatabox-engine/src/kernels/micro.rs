@@ -1,11 +1,19 @@
 //! Micro-kernels of f32 matrix products: one small block of C, held in registers, over the whole depth.
 //!
 //! `a` is packed `[depth, MR]`, `b` is packed `[depth, NR]`, the result is `tile[MR, NR]`, row-major.
-#![allow(unsafe_code)] // Vector intrinsics on packed panels; lengths are checked by `F32Kernel::run`.
+#![allow(unsafe_code)] // Vector intrinsics on packed panels; lengths are checked by `run`.
 
 use crate::isa::Isa;
 
-/// The micro-kernel of one instruction set.
+/// Computes one block of C over the whole depth from packed panels of `P`.
+pub trait MicroKernel<P>: Sync {
+    /// Rows and columns of a block.
+    fn block(&self) -> (usize, usize);
+    /// `tile = a x b`, row-major, over `depth`.
+    fn run(&self, depth: usize, a: &[P], b: &[P], tile: &mut [f32]);
+}
+
+/// The f32 micro-kernel of one instruction set.
 #[derive(Clone, Copy)]
 pub struct F32Kernel {
     /// Rows of a block of C.
@@ -28,10 +36,14 @@ impl F32Kernel {
             _ => Self { mr: 4, nr: 16, function: portable_4x16 },
         }
     }
+}
 
-    /// `tile = a x b` over `depth`.
-    #[inline]
-    pub fn run(&self, depth: usize, a: &[f32], b: &[f32], tile: &mut [f32]) {
+impl MicroKernel<f32> for F32Kernel {
+    fn block(&self) -> (usize, usize) {
+        (self.mr, self.nr)
+    }
+    #[inline(always)]
+    fn run(&self, depth: usize, a: &[f32], b: &[f32], tile: &mut [f32]) {
         assert!(a.len() >= depth * self.mr && b.len() >= depth * self.nr && tile.len() >= self.mr * self.nr);
         // SAFETY: the lengths are checked above; the instruction set was detected when the kernel was chosen.
         unsafe { (self.function)(depth, a.as_ptr(), b.as_ptr(), tile.as_mut_ptr()) }

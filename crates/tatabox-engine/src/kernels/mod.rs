@@ -7,4 +7,6 @@ pub mod gemm;
 pub mod math;
 pub mod micro;
 pub mod pack;
+#[cfg(target_arch = "x86_64")]
+mod transpose;
 pub mod vectorize;

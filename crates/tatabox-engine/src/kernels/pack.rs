@@ -2,8 +2,10 @@
 //!
 //! A panel holds `width` rows of A, or `width` columns of B, over the whole depth. Both are the same thing seen from the product: `lead`
 //! (the row of A, the column of B) and `depth`. What sticks out over an edge is filled with zeros.
+#![allow(unsafe_code)] // Calling the AVX-512 transposes, with lengths checked here.
 
-use crate::element::Element;
+use crate::element::{Element, Precision};
+use crate::isa::Isa;
 use half::bf16;
 
 /// A matrix `[rows, columns]` inside a slice, with any strides.
@@ -59,9 +61,9 @@ pub trait Packed: Element {
     /// The multiple that the depth of a panel is padded to.
     const DEPTH: usize;
     /// Packs rows `first..first + width` of `view`, `[lead, depth]`, as the left operand.
-    fn pack_left<E: Element>(view: View<E>, first: usize, width: usize, panel: &mut [Self]);
+    fn pack_left<E: Element>(isa: Isa, view: View<E>, first: usize, width: usize, panel: &mut [Self]);
     /// Packs rows `first..first + width` of `view`, `[lead, depth]`, as the right operand (`view` is B transposed).
-    fn pack_right<E: Element>(view: View<E>, first: usize, width: usize, panel: &mut [Self]);
+    fn pack_right<E: Element>(isa: Isa, view: View<E>, first: usize, width: usize, panel: &mut [Self]);
 }
 
 /// Elements of a panel.
@@ -73,7 +75,7 @@ impl Packed for f32 {
     const DEPTH: usize = 1;
 
     #[inline(always)]
-    fn pack_left<E: Element>(view: View<E>, first: usize, width: usize, panel: &mut [f32]) {
+    fn pack_left<E: Element>(isa: Isa, view: View<E>, first: usize, width: usize, panel: &mut [f32]) {
         // [depth, width]
         let valid = width.min(view.rows - first);
         let depth = view.columns;
@@ -89,10 +91,10 @@ impl Packed for f32 {
                 }
             }
         } else {
-            // Sixteen of the depth at a time: one cache line of each row of the source.
+            let done = transpose_rows(isa, view, first, valid, width, panel);
             for lead in 0..valid {
                 let source = &view.data[(first + lead) * view.row_stride..][..depth];
-                for (k, value) in source.iter().enumerate() {
+                for (k, value) in source.iter().enumerate().skip(done) {
                     panel[k * width + lead] = value.to_f32();
                 }
             }
@@ -100,16 +102,44 @@ impl Packed for f32 {
     }
 
     #[inline(always)]
-    fn pack_right<E: Element>(view: View<E>, first: usize, width: usize, panel: &mut [f32]) {
-        Self::pack_left(view, first, width, panel);
+    fn pack_right<E: Element>(isa: Isa, view: View<E>, first: usize, width: usize, panel: &mut [f32]) {
+        Self::pack_left(isa, view, first, width, panel);
     }
+}
+
+/// Packs rows of a row-major view by vector transposes, as far as whole blocks of 16 reach; returns how much of the depth is done.
+#[inline(always)]
+fn transpose_rows<E: Element>(
+    isa: Isa,
+    view: View<E>,
+    first: usize,
+    valid: usize,
+    width: usize,
+    panel: &mut [f32],
+) -> usize {
+    #[cfg(target_arch = "x86_64")]
+    if isa >= Isa::Avx512 {
+        let blocks = view.columns / 16;
+        assert!(panel.len() >= 16 * blocks * width);
+        for start in (0..if blocks > 0 { valid } else { 0 }).step_by(16) {
+            let rows = 16.min(valid - start);
+            let source = &view.data[(first + start) * view.row_stride..];
+            assert!(source.len() >= (rows - 1) * view.row_stride + 16 * blocks);
+            let (source, panel) = ((source.as_ptr(), view.row_stride), (panel[start..].as_mut_ptr(), width));
+            // SAFETY: `isa` says that AVX-512 is there; the lengths are checked above.
+            unsafe { super::transpose::pack_f32(source, rows, blocks, 16.min(width - start), panel) };
+        }
+        return blocks * 16;
+    }
+    let _ = (isa, view, first, valid, width, panel);
+    0
 }
 
 impl Packed for bf16 {
     const DEPTH: usize = 32;
 
     #[inline(always)]
-    fn pack_left<E: Element>(view: View<E>, first: usize, width: usize, panel: &mut [bf16]) {
+    fn pack_left<E: Element>(isa: Isa, view: View<E>, first: usize, width: usize, panel: &mut [bf16]) {
         // [depth / 32, width, 32]
         let valid = width.min(view.rows - first);
         let depth = view.columns;
@@ -126,9 +156,10 @@ impl Packed for bf16 {
                     }
                 }
             } else {
+                let done = transpose_columns(isa, view, first, block * 32, ks, valid, out);
                 for k in 0..ks {
                     let source = &view.data[(block * 32 + k) * view.column_stride + first..][..valid];
-                    for (lead, value) in source.iter().enumerate() {
+                    for (lead, value) in source.iter().enumerate().skip(done) {
                         out[lead * 32 + k] = value.to_bf16();
                     }
                 }
@@ -137,7 +168,7 @@ impl Packed for bf16 {
     }
 
     #[inline(always)]
-    fn pack_right<E: Element>(view: View<E>, first: usize, width: usize, panel: &mut [bf16]) {
+    fn pack_right<E: Element>(isa: Isa, view: View<E>, first: usize, width: usize, panel: &mut [bf16]) {
         // [depth / 2, width, 2]
         let valid = width.min(view.rows - first);
         let depth = view.columns;
@@ -162,14 +193,114 @@ impl Packed for bf16 {
                 }
             }
         } else {
+            let done = transpose_pairs(isa, view, first, valid, width, panel);
             for lead in 0..valid {
                 let source = &view.data[(first + lead) * view.row_stride..][..depth];
-                for (pair, values) in source.chunks(2).enumerate() {
+                for (pair, values) in source.chunks(2).enumerate().skip(done / 2) {
                     for (odd, value) in values.iter().enumerate() {
                         panel[(pair * width + lead) * 2 + odd] = value.to_bf16();
                     }
                 }
             }
+        }
+    }
+}
+
+/// A block of 32 of the depth of a column-major bf16 view, as rows of 32, by vector transposes; returns how many leads are done.
+#[inline(always)]
+fn transpose_columns<E: Element>(
+    isa: Isa,
+    view: View<E>,
+    first: usize,
+    from: usize,
+    ks: usize,
+    valid: usize,
+    out: &mut [bf16],
+) -> usize {
+    #[cfg(target_arch = "x86_64")]
+    if isa >= Isa::Avx512 && E::PRECISION == Precision::Bf16 && ks == 32 {
+        let leads = valid / 16 * 16;
+        for lead in (0..leads).step_by(16) {
+            let source = &view.data[from * view.column_stride + first + lead..];
+            let out = &mut out[lead * 32..][..512];
+            assert!(source.len() >= 31 * view.column_stride + 16);
+            // SAFETY: `isa` says that AVX-512 is there, `E` is bf16, and the lengths are checked above.
+            unsafe { super::transpose::pack_bf16_rows(source.as_ptr().cast(), view.column_stride, out.as_mut_ptr()) };
+        }
+        return leads;
+    }
+    let _ = (isa, view, first, from, ks, valid, out);
+    0
+}
+
+/// Rows of a row-major bf16 view as pairs by vector transposes, as far as whole blocks of 32 reach; returns how much of the depth is done.
+#[inline(always)]
+fn transpose_pairs<E: Element>(
+    isa: Isa,
+    view: View<E>,
+    first: usize,
+    valid: usize,
+    width: usize,
+    panel: &mut [bf16],
+) -> usize {
+    #[cfg(target_arch = "x86_64")]
+    if isa >= Isa::Avx512 && E::PRECISION == Precision::Bf16 && width.is_multiple_of(16) {
+        let blocks = view.columns / 32;
+        assert!(panel.len() >= 32 * blocks * width);
+        for start in (0..if blocks > 0 { valid } else { 0 }).step_by(16) {
+            let rows = 16.min(valid - start);
+            let source = &view.data[(first + start) * view.row_stride..];
+            assert!(source.len() >= (rows - 1) * view.row_stride + 32 * blocks);
+            let (source, panel) = ((source.as_ptr().cast(), view.row_stride), (panel[2 * start..].as_mut_ptr(), width));
+            // SAFETY: `isa` says that AVX-512 is there, `E` is bf16, and the lengths are checked above.
+            unsafe { super::transpose::pack_bf16_pairs(source, rows, blocks, panel) };
+        }
+        return blocks * 32;
+    }
+    let _ = (isa, view, first, valid, width, panel);
+    0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Packs with every instruction set and compares with the layout's definition.
+    fn check<P: Packed, E: Element>(rows: usize, depth: usize, width: usize, first: usize) {
+        let values: Vec<E> = (0..rows * depth).map(|index| E::from_f32((index % 127) as f32)).collect();
+        let turned: Vec<E> = (0..rows * depth).map(|index| values[index % rows * depth + index / rows]).collect();
+        let views = [View::new(&values, rows, depth, depth), View::new(&turned, depth, rows, rows).t()];
+        let padded = depth.next_multiple_of(P::DEPTH);
+        let expected = |lead: usize, k: usize| {
+            if first + lead < rows && k < depth { values[(first + lead) * depth + k].to_f32() } else { 0.0 }
+        };
+        for isa in [Isa::Portable, Isa::Avx2, Isa::Avx512].into_iter().filter(|isa| isa.is_available()) {
+            for view in views {
+                let mut panel = vec![P::from_f32(-1.0); width * padded];
+                P::pack_left(isa, view, first, width, &mut panel);
+                for (lead, k) in (0..width).flat_map(|lead| (0..padded).map(move |k| (lead, k))) {
+                    let at = k / P::DEPTH * P::DEPTH * width + lead * P::DEPTH + k % P::DEPTH;
+                    assert_eq!(panel[at].to_f32(), expected(lead, k), "left {isa:?} {lead} {k}");
+                }
+                panel.fill(P::from_f32(-1.0));
+                P::pack_right(isa, view, first, width, &mut panel);
+                let group = P::DEPTH.min(2);
+                for (lead, k) in (0..width).flat_map(|lead| (0..padded).map(move |k| (lead, k))) {
+                    let at = k / group * group * width + lead * group + k % group;
+                    assert_eq!(panel[at].to_f32(), expected(lead, k), "right {isa:?} {lead} {k}");
+                }
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn panels_hold_what_their_layout_says(rows in 1usize..70, depth in 1usize..90, width in 1usize..5, first in 0usize..70) {
+            let first = first % rows;
+            check::<f32, f32>(rows, depth, [4, 6, 14, 32][width - 1], first);
+            check::<f32, bf16>(rows, depth, [4, 6, 14, 32][width - 1], first);
+            check::<bf16, bf16>(rows, depth, 32, first);
         }
     }
 }

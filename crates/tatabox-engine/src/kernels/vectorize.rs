@@ -1,29 +1,34 @@
 //! Compiling plain loops for the vector width of the processor at hand.
-#![allow(unsafe_code)] // Calling a function compiled for more than the baseline is what this file is for.
 
-use crate::isa::Isa;
-
-/// Runs `work` compiled for `isa`. Loops in `work`, and in `#[inline(always)]` functions that it calls, become vector code of that width.
-#[inline(always)]
-pub fn vectorize<R>(isa: Isa, work: impl FnOnce() -> R) -> R {
-    #[cfg(target_arch = "x86_64")]
-    {
-        #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
-        fn avx512<R>(work: impl FnOnce() -> R) -> R {
-            work()
+/// Defines functions whose loops are compiled once for each vector width, and chosen by a first argument `isa: Isa`.
+///
+/// Whatever the body calls must be `#[inline(always)]` (or as small as a closure in [`super::math::sum`]), or it stays scalar code:
+/// `perf report` shows such calls as functions of their own.
+macro_rules! vectorized {
+    ($($(#[$meta:meta])* $vis:vis fn $name:ident $([$($generic:ident: $bound:path),+])? ($($arg:ident: $type:ty),* $(,)?) $(-> $result:ty)? $body:block)+) => {$(
+        $(#[$meta])*
+        #[allow(unsafe_code)] // Calling a function compiled for more than the baseline.
+        $vis fn $name $(<$($generic: $bound),+>)? (isa: $crate::isa::Isa, $($arg: $type),*) $(-> $result)? {
+            #[inline(always)]
+            fn body $(<$($generic: $bound),+>)? ($($arg: $type),*) $(-> $result)? $body
+            #[cfg(target_arch = "x86_64")]
+            {
+                #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+                fn avx512 $(<$($generic: $bound),+>)? ($($arg: $type),*) $(-> $result)? { body($($arg),*) }
+                #[target_feature(enable = "avx2,fma")]
+                fn avx2 $(<$($generic: $bound),+>)? ($($arg: $type),*) $(-> $result)? { body($($arg),*) }
+                match isa {
+                    // SAFETY: an `Isa` is made by `Isa::detect`, or by a test that asked `is_available`.
+                    $crate::isa::Isa::Avx512 | $crate::isa::Isa::Amx => return unsafe { avx512($($arg),*) },
+                    // SAFETY: as above.
+                    $crate::isa::Isa::Avx2 => return unsafe { avx2($($arg),*) },
+                    _ => {}
+                }
+            }
+            let _ = isa;
+            body($($arg),*)
         }
-        #[target_feature(enable = "avx2,fma")]
-        fn avx2<R>(work: impl FnOnce() -> R) -> R {
-            work()
-        }
-        match isa {
-            // SAFETY: an `Isa` is made by `Isa::detect`, or by a test that asked `is_available`.
-            Isa::Avx512 | Isa::Amx => return unsafe { avx512(work) },
-            // SAFETY: as above.
-            Isa::Avx2 => return unsafe { avx2(work) },
-            _ => {}
-        }
-    }
-    let _ = isa;
-    work()
+    )+};
 }
+
+pub(crate) use vectorized;

@@ -1,8 +1,9 @@
 //! AdamW over all parameters (Loshchilov and Hutter 2019), as `torch.optim.AdamW` computes it, with the gradient norm and clipping before it.
 
+use crate::element::Element;
 use crate::isa::Isa;
 use crate::kernels::math;
-use crate::kernels::vectorize::vectorize;
+use crate::kernels::vectorize::vectorized;
 use half::bf16;
 use rayon::prelude::*;
 
@@ -30,10 +31,7 @@ pub struct AdamW {
 
 /// The sum of squares of a gradient.
 pub fn sum_of_squares(isa: Isa, gradient: &[f32]) -> f64 {
-    let partials: Vec<f64> = gradient
-        .par_chunks(CHUNK)
-        .map(|chunk| f64::from(vectorize(isa, || math::sum(chunk.len(), |index| chunk[index] * chunk[index]))))
-        .collect();
+    let partials: Vec<f64> = gradient.par_chunks(CHUNK).map(|chunk| f64::from(squares(isa, chunk))).collect();
     partials.iter().sum()
 }
 
@@ -59,36 +57,59 @@ impl AdamW {
         // Bias corrections in f64, as Python computes them.
         let correction1 = 1.0 - f64::from(self.beta1).powi(self.step as i32);
         let correction2 = 1.0 - f64::from(self.beta2).powi(self.step as i32);
-        let step_size = (f64::from(self.lr) / correction1) as f32;
-        let root = correction2.sqrt() as f32;
-        let keep = 1.0 - self.lr * if parameter.decay { self.weight_decay } else { 0.0 };
-        let (beta1, beta2, eps) = (self.beta1, self.beta2, self.eps);
-        let (rest1, rest2) = (1.0 - beta1, 1.0 - beta2);
+        let factors = Factors {
+            gradient: gradient_scale,
+            keep: 1.0 - self.lr * if parameter.decay { self.weight_decay } else { 0.0 },
+            step_size: (f64::from(self.lr) / correction1) as f32,
+            root: correction2.sqrt() as f32,
+        };
         let Parameter { weights, rounded, gradient, first, second, .. } = parameter;
         let moments = first.par_chunks_mut(CHUNK).zip(second.par_chunks_mut(CHUNK));
         let tasks = weights.par_chunks_mut(CHUNK).zip(gradient.par_chunks(CHUNK)).zip(moments);
         tasks.for_each(|((weights, gradient), (first, second))| {
-            vectorize(isa, || {
-                for i in 0..weights.len() {
-                    let g = gradient[i] * gradient_scale;
-                    first[i] = beta1 * first[i] + rest1 * g;
-                    second[i] = beta2 * second[i] + rest2 * g * g;
-                    let denominator = second[i].sqrt() / root + eps;
-                    weights[i] = weights[i] * keep - step_size * first[i] / denominator;
-                }
-            });
+            step_chunk(isa, self, factors, weights, gradient, first, second);
         });
         round(isa, weights, rounded);
     }
 }
 
+/// What is the same for all elements of a parameter.
+#[derive(Clone, Copy)]
+struct Factors {
+    gradient: f32,
+    keep: f32,
+    step_size: f32,
+    root: f32,
+}
+
+vectorized! {
+    fn squares(values: &[f32]) -> f32 {
+        math::sum(values.len(), |index| values[index] * values[index])
+    }
+
+    fn step_chunk(adamw: &AdamW, factors: Factors, weights: &mut [f32], gradient: &[f32], first: &mut [f32], second: &mut [f32]) {
+        let (beta1, beta2, eps) = (adamw.beta1, adamw.beta2, adamw.eps);
+        let (rest1, rest2) = (1.0 - beta1, 1.0 - beta2);
+        let len = weights.len();
+        let (gradient, first, second) = (&gradient[..len], &mut first[..len], &mut second[..len]);
+        for i in 0..len {
+            let g = gradient[i] * factors.gradient;
+            first[i] = beta1 * first[i] + rest1 * g;
+            second[i] = beta2 * second[i] + rest2 * g * g;
+            let denominator = second[i].sqrt() / factors.root + eps;
+            weights[i] = weights[i] * factors.keep - factors.step_size * first[i] / denominator;
+        }
+    }
+
+    fn round_chunk(weights: &[f32], rounded: &mut [bf16]) {
+        for (rounded, weight) in rounded.iter_mut().zip(weights) {
+            *rounded = <bf16 as Element>::from_f32(*weight);
+        }
+    }
+}
+
 /// Refreshes the bf16 copy of master weights, if there is one.
 pub fn round(isa: Isa, weights: &[f32], rounded: &mut [bf16]) {
-    rounded.par_chunks_mut(CHUNK).zip(weights.par_chunks(CHUNK)).for_each(|(rounded, weights)| {
-        vectorize(isa, || {
-            for (rounded, weight) in rounded.iter_mut().zip(weights) {
-                *rounded = crate::element::Element::from_f32(*weight);
-            }
-        });
-    });
+    let tasks = rounded.par_chunks_mut(CHUNK).zip(weights.par_chunks(CHUNK));
+    tasks.for_each(|(rounded, weights)| round_chunk(isa, weights, rounded));
 }

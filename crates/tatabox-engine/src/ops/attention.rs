@@ -6,11 +6,11 @@
 use crate::buffer::with_scratch;
 use crate::element::Element;
 use crate::kernels::epilogue::{Part, Store, Target};
-use crate::kernels::gemm::Gemm;
+use crate::kernels::gemm::{Gemm, Right};
 use crate::kernels::math;
 use crate::kernels::pack::View;
-use crate::kernels::vectorize::vectorize;
-use crate::philox::Dropout;
+use crate::kernels::vectorize::vectorized;
+use crate::philox::{Dropout, GROUP};
 use rayon::prelude::*;
 
 /// Query rows of a block.
@@ -85,46 +85,23 @@ pub fn forward<E: Element>(
     shape.for_each(|first, rows, head| {
         let [query, key, value] = shape.split(qkv, first, rows, head);
         let lse = lse.part(Part { row: head, rows: 1, column: first, columns: rows });
+        let block = |start: usize, count: usize, keys: &Right, values: &Right| {
+            with_scratch(count * rows, |scores: &mut [f32]| {
+                let scaled = Store::new(scores, rows, rows).scale(shape.scale());
+                gemm.serial_packed(query.rows(start, count), keys, &scaled); // [count, rows]
+                with_scratch(count * rows, |weights: &mut [E]| {
+                    let place = (first + start, head);
+                    softmax_rows(gemm.isa, rows, scores, dropout, place, lse.row(0, start, count), weights);
+                    let part = Part { row: first + start, rows: count, column: head * shape.dim, columns: shape.dim };
+                    let weights = View::new(weights, count, rows, rows);
+                    gemm.serial_packed(weights, values, &Store::within(out.part(part)));
+                });
+            });
+        };
         gemm.with_packed(key.t(), |keys| {
             gemm.with_packed(value, |values| {
-                with_scratch(BLOCK * rows, |scores: &mut [f32]| {
-                    with_scratch(BLOCK * rows, |weights: &mut [E]| {
-                        for (start, count) in blocks(rows) {
-                            gemm.serial_packed(
-                                query.rows(start, count),
-                                keys,
-                                &Store::new(scores, rows, rows).scale(shape.scale()),
-                            ); // [count, rows]
-                            vectorize(gemm.isa, || {
-                                for index in 0..count {
-                                    let scores = &mut scores[index * rows..][..rows];
-                                    let largest = math::max(scores);
-                                    for score in scores.iter_mut() {
-                                        *score = math::exp(*score - largest);
-                                    }
-                                    let total = math::sum(rows, |c| scores[c]);
-                                    lse.row(0, start + index, 1)[0] = largest + total.ln();
-                                    if let Some(dropout) = dropout {
-                                        dropout.apply((first + start + index) as u32, head as u32, scores);
-                                    }
-                                    let weights = &mut weights[index * rows..][..rows];
-                                    let norm = 1.0 / total;
-                                    for c in 0..rows {
-                                        weights[c] = E::from_f32(scores[c] * norm);
-                                    }
-                                }
-                            });
-                            let part =
-                                Part { row: first + start, rows: count, column: head * shape.dim, columns: shape.dim };
-                            gemm.serial_packed(
-                                View::new(weights, count, rows, rows),
-                                values,
-                                &Store::within(out.part(part)),
-                            );
-                        }
-                    })
-                })
-            })
+                blocks(rows).for_each(|(start, count)| block(start, count, keys, values));
+            });
         });
     });
 }
@@ -146,91 +123,120 @@ pub fn backward<E: Element>(
         let [query, key, value] = shape.split(qkv, first, rows, head);
         let (out, d_out) = (shape.head(out, first, rows, head), shape.head(d_out, first, rows, head));
         let lse = &lse[head * tokens + first..][..rows];
-        let part = |kind: usize, start: usize, count: usize| {
+        // Where the gradients of query (0), key (1) and value (2) go.
+        let gradient = |kind: usize, start: usize, count: usize| {
             let column = kind * hidden + head * shape.dim;
             Store::within(d_qkv.part(Part { row: first + start, rows: count, column, columns: shape.dim }))
         };
-        // After dropout: the probabilities that met V. Before: the gradient of the scaled scores. Both [rows, rows].
-        with_scratch(rows * rows, |weights: &mut [E]| {
-            with_scratch(rows * rows, |d_scores: &mut [E]| {
-                gemm.with_packed(key.t(), |keys_t| {
-                    gemm.with_packed(value.t(), |values_t| {
-                        gemm.with_packed(key, |keys| {
-                            with_scratch(BLOCK * rows, |scores: &mut [f32]| {
-                                with_scratch(BLOCK * rows, |d_weights: &mut [f32]| {
-                                    for (start, count) in blocks(rows) {
-                                        gemm.serial_packed(
-                                            query.rows(start, count),
-                                            keys_t,
-                                            &Store::new(scores, rows, rows).scale(shape.scale()),
-                                        );
-                                        gemm.serial_packed(
-                                            d_out.rows(start, count),
-                                            values_t,
-                                            &Store::new(d_weights, rows, rows),
-                                        );
-                                        vectorize(gemm.isa, || {
-                                            for index in 0..count {
-                                                let row = start + index;
-                                                let lse = lse[row];
-                                                // sum over keys of p * dp = d_out . out, with or without dropout.
-                                                let delta = d_out.dot(out, row);
-                                                let scores = &mut scores[index * rows..][..rows];
-                                                let d_weights = &mut d_weights[index * rows..][..rows];
-                                                let weights = &mut weights[row * rows..][..rows];
-                                                let d_scores = &mut d_scores[row * rows..][..rows];
-                                                probabilities_backward(
-                                                    scores,
-                                                    d_weights,
-                                                    lse,
-                                                    delta,
-                                                    shape.scale(),
-                                                    dropout,
-                                                    ((first + row) as u32, head as u32),
-                                                    weights,
-                                                    d_scores,
-                                                );
-                                            }
-                                        });
-                                        let block = View::new(&d_scores[start * rows..], count, rows, rows);
-                                        gemm.serial_packed(block, keys, &part(0, start, count));
-                                    }
-                                })
-                            });
-                        })
-                    })
+        // After dropout: the weights that met V. And the gradient of the unscaled scores. Both [rows, rows].
+        let block = |start: usize,
+                     count: usize,
+                     [keys_t, values_t, keys]: [&Right; 3],
+                     weights: &mut [E],
+                     d_scores: &mut [E]| {
+            with_scratch(2 * count * rows, |scratch: &mut [f32]| {
+                let (scores, d_weights) = scratch.split_at_mut(count * rows);
+                let (query, d_out, out) = (query.rows(start, count), d_out.rows(start, count), out.rows(start, count));
+                gemm.serial_packed(query, keys_t, &Store::new(scores, rows, rows).scale(shape.scale()));
+                gemm.serial_packed(d_out, values_t, &Store::new(d_weights, rows, rows));
+                let place = (first + start, head);
+                let lse = &lse[start..start + count];
+                let scale = shape.scale();
+                let inputs = (&*scores, &*d_weights);
+                softmax_rows_backward(
+                    gemm.isa,
+                    rows,
+                    inputs,
+                    (d_out, out),
+                    lse,
+                    scale,
+                    dropout,
+                    place,
+                    (weights, d_scores),
+                );
+                gemm.serial_packed(View::new(d_scores, count, rows, rows), keys, &gradient(0, start, count));
+            });
+        };
+        with_scratch(2 * rows * rows, |scratch: &mut [E]| {
+            let (weights, d_scores) = scratch.split_at_mut(rows * rows);
+            gemm.with_packed(key.t(), |keys_t| {
+                gemm.with_packed(value.t(), |values_t| {
+                    gemm.with_packed(key, |keys| {
+                        for (start, count) in blocks(rows) {
+                            let lines = start * rows..(start + count) * rows;
+                            let (weights, d_scores) = (&mut weights[lines.clone()], &mut d_scores[lines]);
+                            block(start, count, [keys_t, values_t, keys], weights, d_scores);
+                        }
+                    });
                 });
-                gemm.serial(View::new(d_scores, rows, rows, rows).t(), query, &part(1, 0, rows));
-                gemm.serial(View::new(weights, rows, rows, rows).t(), d_out, &part(2, 0, rows));
-            })
+            });
+            gemm.serial(View::new(d_scores, rows, rows, rows).t(), query, &gradient(1, 0, rows));
+            gemm.serial(View::new(weights, rows, rows, rows).t(), d_out, &gradient(2, 0, rows));
         });
     });
 }
 
-/// One query row: from scaled scores and the gradient of the weights to the weights after dropout and the gradient of the unscaled scores.
-#[inline(always)]
-fn probabilities_backward<E: Element>(
-    scores: &[f32],
-    d_weights: &[f32],
-    lse: f32,
-    delta: f32,
-    scale: f32,
-    dropout: Option<Dropout>,
-    (row, plane): (u32, u32),
-    weights: &mut [E],
-    d_scores: &mut [E],
-) {
-    let mut factors = [1f32; crate::philox::GROUP];
-    let chunks = scores.chunks(factors.len()).zip(d_weights.chunks(factors.len()));
-    let outs = weights.chunks_mut(factors.len()).zip(d_scores.chunks_mut(factors.len()));
-    for (group, ((scores, d_weights), (weights, d_scores))) in chunks.zip(outs).enumerate() {
-        if let Some(dropout) = dropout {
-            dropout.scales(row, plane, group as u32, &mut factors);
+vectorized! {
+    /// From scaled scores, `[count, rows]`, to weights after dropout and the log of each row's sum of exponentials. Overwrites the scores.
+    fn softmax_rows[E: Element](
+        rows: usize,
+        scores: &mut [f32],
+        dropout: Option<Dropout>,
+        place: (usize, usize),
+        lse: &mut [f32],
+        weights: &mut [E],
+    ) {
+        let lines = scores.chunks_exact_mut(rows).zip(weights.chunks_exact_mut(rows));
+        for (index, ((scores, weights), lse)) in lines.zip(lse).enumerate() {
+            let largest = math::max(scores);
+            for score in scores.iter_mut() {
+                *score = math::exp(*score - largest);
+            }
+            let total = math::sum(rows, |c| scores[c]);
+            *lse = largest + total.ln();
+            if let Some(dropout) = dropout {
+                dropout.apply((place.0 + index) as u32, place.1 as u32, scores);
+            }
+            let norm = 1.0 / total;
+            for c in 0..rows {
+                weights[c] = E::from_f32(scores[c] * norm);
+            }
         }
-        for c in 0..scores.len() {
-            let probability = math::exp(scores[c] - lse);
-            weights[c] = E::from_f32(probability * factors[c]);
-            d_scores[c] = E::from_f32(probability * (d_weights[c] * factors[c] - delta) * scale);
+    }
+
+    /// From scaled scores and the gradient of the weights, both `[count, rows]`, to the weights after dropout and the gradient of the
+    /// unscaled scores.
+    fn softmax_rows_backward[E: Element](
+        rows: usize,
+        inputs: (&[f32], &[f32]),
+        outs: (View<E>, View<E>),
+        lse: &[f32],
+        scale: f32,
+        dropout: Option<Dropout>,
+        place: (usize, usize),
+        results: (&mut [E], &mut [E]),
+    ) {
+        let lines = inputs.0.chunks_exact(rows).zip(inputs.1.chunks_exact(rows));
+        let results = results.0.chunks_exact_mut(rows).zip(results.1.chunks_exact_mut(rows));
+        for (index, (((scores, d_weights), (weights, d_scores)), lse)) in lines.zip(results).zip(lse).enumerate() {
+            // The sum over keys of p * dp is d_out . out, with or without dropout.
+            let delta = outs.0.dot(outs.1, index);
+            let mut factors = [1f32; GROUP];
+            let inputs = scores.chunks(GROUP).zip(d_weights.chunks(GROUP));
+            let results = weights.chunks_mut(GROUP).zip(d_scores.chunks_mut(GROUP));
+            for (group, ((scores, d_weights), (weights, d_scores))) in inputs.zip(results).enumerate() {
+                if let Some(dropout) = dropout {
+                    dropout.scales((place.0 + index) as u32, place.1 as u32, group as u32, &mut factors);
+                }
+                let len = scores.len();
+                let (d_weights, weights, d_scores) = (&d_weights[..len], &mut weights[..len], &mut d_scores[..len]);
+                let factors = &factors[..len];
+                for c in 0..len {
+                    let probability = math::exp(scores[c] - lse);
+                    weights[c] = E::from_f32(probability * factors[c]);
+                    d_scores[c] = E::from_f32(probability * (d_weights[c] * factors[c] - delta) * scale);
+                }
+            }
         }
     }
 }

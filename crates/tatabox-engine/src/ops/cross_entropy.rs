@@ -3,7 +3,7 @@
 use crate::element::Element;
 use crate::isa::Isa;
 use crate::kernels::math;
-use crate::kernels::vectorize::vectorize;
+use crate::kernels::vectorize::vectorized;
 use rayon::prelude::*;
 
 /// Rows that one task takes.
@@ -23,35 +23,41 @@ pub fn forward<E: Element>(
     }
     let vocabulary = logits.len() / labels.len();
     let chunk = ROWS_A_TASK * vocabulary;
-    let rows = |logits: &mut [f32], labels: &[u32], loss: &mut [f32], mut gradient: Option<(&mut [E], f32)>| {
-        vectorize(isa, || {
-            for (index, logits) in logits.chunks_exact_mut(vocabulary).enumerate() {
-                let label = labels[index] as usize;
-                let right = logits[label];
-                let largest = math::max(logits);
-                for value in logits.iter_mut() {
-                    *value = math::exp(*value - largest);
-                }
-                let total = math::sum(vocabulary, |c| logits[c]);
-                loss[index] = largest + total.ln() - right;
-                if let Some((gradient, scale)) = &mut gradient {
-                    let gradient = &mut gradient[index * vocabulary..][..vocabulary];
-                    let factor = *scale / total;
-                    for c in 0..vocabulary {
-                        gradient[c] = E::from_f32(logits[c] * factor);
-                    }
-                    gradient[label] = E::from_f32(logits[label] * factor - *scale);
-                }
-            }
-        });
-    };
     let tasks = logits.par_chunks_mut(chunk).zip(labels.par_chunks(ROWS_A_TASK)).zip(loss.par_chunks_mut(ROWS_A_TASK));
     match gradient {
-        None => tasks.for_each(|((logits, labels), loss)| rows(logits, labels, loss, None)),
+        None => tasks.for_each(|((logits, labels), loss)| loss_rows::<E>(isa, logits, labels, loss, None)),
         Some((gradient, scale)) => {
             tasks.zip(gradient.par_chunks_mut(chunk)).for_each(|(((logits, labels), loss), gradient)| {
-                rows(logits, labels, loss, Some((gradient, scale)));
+                loss_rows(isa, logits, labels, loss, Some((gradient, scale)));
             });
+        }
+    }
+}
+
+vectorized! {
+    fn loss_rows[E: Element](logits: &mut [f32], labels: &[u32], loss: &mut [f32], gradient: Option<(&mut [E], f32)>) {
+        let vocabulary = logits.len() / labels.len();
+        let (gradient, scale) = match gradient {
+            Some((gradient, scale)) => (gradient, scale),
+            None => (&mut [][..], 0.0),
+        };
+        for (index, logits) in logits.chunks_exact_mut(vocabulary).enumerate() {
+            let label = labels[index] as usize;
+            let right = logits[label];
+            let largest = math::max(logits);
+            for value in logits.iter_mut() {
+                *value = math::exp(*value - largest);
+            }
+            let total = math::sum(vocabulary, |c| logits[c]);
+            loss[index] = largest + total.ln() - right;
+            if !gradient.is_empty() {
+                let gradient = &mut gradient[index * vocabulary..][..vocabulary];
+                let factor = scale / total;
+                for c in 0..vocabulary {
+                    gradient[c] = E::from_f32(logits[c] * factor);
+                }
+                gradient[label] = E::from_f32(logits[label] * factor - scale);
+            }
         }
     }
 }

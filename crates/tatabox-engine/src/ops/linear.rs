@@ -6,7 +6,7 @@ use crate::kernels::epilogue::{Store, StoreGelu, StoreThroughGelu};
 use crate::kernels::gemm::Gemm;
 use crate::kernels::math::gelu_derivative;
 use crate::kernels::pack::View;
-use crate::kernels::vectorize::vectorize;
+use crate::kernels::vectorize::vectorized;
 use rayon::prelude::*;
 
 /// Sizes of a linear layer: x `[rows, inputs]`, W `[outputs, inputs]`, out `[rows, outputs]`.
@@ -79,11 +79,16 @@ pub fn backward<E: Element>(
 /// `gradient *= gelu'(pre)`, where no matrix product came before that could do it in passing.
 pub fn through_gelu<E: Element>(gemm: &Gemm, gradient: &mut [E], pre: &[E]) {
     const CHUNK: usize = 1 << 14;
-    gradient.par_chunks_mut(CHUNK).zip(pre.par_chunks(CHUNK)).for_each(|(gradient, pre)| {
-        vectorize(gemm.isa, || {
-            for (gradient, pre) in gradient.iter_mut().zip(pre) {
-                *gradient = E::from_f32(gradient.to_f32() * gelu_derivative(pre.to_f32()));
-            }
-        });
-    });
+    gradient
+        .par_chunks_mut(CHUNK)
+        .zip(pre.par_chunks(CHUNK))
+        .for_each(|(gradient, pre)| multiply_by_derivative(gemm.isa, gradient, pre));
+}
+
+vectorized! {
+    fn multiply_by_derivative[E: Element](gradient: &mut [E], pre: &[E]) {
+        for (gradient, pre) in gradient.iter_mut().zip(pre) {
+            *gradient = E::from_f32(gradient.to_f32() * gelu_derivative(pre.to_f32()));
+        }
+    }
 }

@@ -9,8 +9,9 @@ pub mod embeddings;
 pub mod linear;
 pub mod norm;
 
+use crate::element::Element;
 use crate::isa::Isa;
-use crate::kernels::vectorize::vectorize;
+use crate::kernels::vectorize::vectorized;
 use rayon::prelude::*;
 
 /// Rows that one task takes. Sums over rows are kept apart by such chunks and added in their order, so that no result depends on the number of threads.
@@ -20,33 +21,27 @@ pub(crate) const ROW_CHUNK: usize = 64;
 pub(crate) const DEPTH_CHUNK: usize = 1024;
 
 /// `sums[c] += sum over rows of values[row, c]`, in a fixed order.
-pub(crate) fn add_column_sums<E: crate::element::Element>(isa: Isa, values: &[E], sums: &mut [f32]) {
+pub(crate) fn add_column_sums<E: Element>(isa: Isa, values: &[E], sums: &mut [f32]) {
     let columns = sums.len();
     let chunk = ROW_CHUNK * columns;
     let partial_len = values.len().div_ceil(chunk.max(1)) * columns;
     crate::buffer::with_scratch(partial_len, |partials: &mut [f32]| {
         partials.par_chunks_mut(columns).zip(values.par_chunks(chunk)).for_each(|(partial, rows)| {
-            vectorize(isa, || {
-                partial.fill(0.0);
-                for row in rows.chunks_exact(columns) {
-                    for c in 0..columns {
-                        partial[c] += row[c].to_f32();
-                    }
-                }
-            });
+            partial.fill(0.0);
+            add_rows(isa, rows, partial);
         });
-        add_rows(isa, partials, sums);
+        add_rows(isa, &*partials, sums);
     });
 }
 
-/// `sums[c] += sum over rows of partials[row, c]`, row after row.
-pub(crate) fn add_rows(isa: Isa, partials: &[f32], sums: &mut [f32]) {
-    let columns = sums.len();
-    vectorize(isa, || {
-        for partial in partials.chunks_exact(columns) {
+vectorized! {
+    /// `sums[c] += sum over rows of values[row, c]`, row after row.
+    pub(crate) fn add_rows[E: Element](values: &[E], sums: &mut [f32]) {
+        let columns = sums.len();
+        for row in values.chunks_exact(columns) {
             for c in 0..columns {
-                sums[c] += partial[c];
+                sums[c] += row[c].to_f32();
             }
         }
-    });
+    }
 }
