@@ -3,6 +3,9 @@
 mod args;
 mod commands;
 mod failure;
+mod figure;
+mod progress;
+mod scores;
 mod settings;
 mod signals;
 mod ui;

@@ -2,8 +2,10 @@
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
+use std::path::Path;
 use std::time::Duration;
 
+use anyhow::Context;
 use indicatif::ProgressBar;
 use serde::Serialize;
 
@@ -38,6 +40,24 @@ fn colour() -> bool {
 /// The words `error:` and `hint:`, coloured where that is welcome.
 pub fn marks() -> (&'static str, &'static str) {
     if colour() { ("\x1b[1;31merror:\x1b[0m", "\x1b[1;36mhint:\x1b[0m") } else { ("error:", "hint:") }
+}
+
+/// Writes a small text file: under a temporary name beside it, synced, and renamed.
+///
+/// # Errors
+/// It cannot be written.
+pub fn save(path: &Path, text: &str) -> anyhow::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut builder = tempfile::Builder::new();
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666)); // less the umask, as any new file
+    let write = || {
+        let mut file = builder.tempfile_in(folder)?;
+        file.write_all(text.as_bytes())?;
+        file.as_file().sync_all()?;
+        file.persist(path).map(|_| ()).map_err(|error| error.error)
+    };
+    write().with_context(|| format!("cannot write `{}`", path.display()))
 }
 
 /// A moving sign on stderr that something is under way; shown on a terminal only, and only if it takes its time.

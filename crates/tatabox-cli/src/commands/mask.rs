@@ -9,8 +9,9 @@ use tatabox_core::corpus::Part;
 use tatabox_core::mask::inspect::inspect as inspect_masks;
 use tatabox_core::tokenizer::Tokenizer;
 
-use crate::settings::{RecipeArgs, Settings};
-use crate::ui;
+use crate::failure::Refusal;
+use crate::settings::{RecipeArgs, Settings, names};
+use crate::{figure, ui};
 
 /// Freeze masks for evaluation, or look at the masks of a recipe
 #[derive(Debug, clap::Subcommand)]
@@ -52,6 +53,9 @@ pub struct InspectArgs {
     pub step: Option<u64>,
     #[command(flatten)]
     pub recipe: RecipeArgs,
+    /// Also draw the shortest and the longest span as a picture
+    #[arg(long, value_name = "FILE")]
+    pub svg: Option<PathBuf>,
     /// Print one JSON object on stdout
     #[arg(long)]
     pub json: bool,
@@ -70,7 +74,7 @@ fn freeze(args: &FreezeArgs, settings: &Settings) -> anyhow::Result<()> {
     let genome = settings.genome(&args.genome)?;
     let sequences = args.sequences as usize;
     // One window gives a line for each evaluation mask; the last window may give fewer, so that there are as many lines as asked.
-    let mut frozen = data::freeze(&config, &genome, 1)?;
+    let mut frozen = data::freeze(&config, &genome, 1).with_context(|| format!("could not draw windows from {}", names(&args.genome)))?;
     let masks = frozen.sequences.len();
     let windows = sequences.div_ceil(masks);
     frozen = data::freeze(&config, &genome, windows)?;
@@ -97,14 +101,21 @@ fn inspect(args: &InspectArgs, settings: &Settings) -> anyhow::Result<()> {
     let genome = settings.genome(&args.genome)?;
     let tokenizer = Tokenizer::new(config.tokenizer.clone())?;
     let strategy = config.mask.build(tokenizer.cover(), config.train.steps, config.seed)?;
-    let sampler = data::sampler(&config, &genome, Part::Train)?;
+    let sampler = data::sampler(&config, &genome, Part::Train).with_context(|| format!("could not draw windows from {}", names(&args.genome)))?;
     let step = args.step.unwrap_or(config.train.steps);
-    let windows = (0..u64::from(args.sequences)).map(|index| {
-        let mut codes = Vec::new();
-        sampler.read(&sampler.window(config.seed, step - 1, index), &mut codes);
-        codes
-    });
-    let report = inspect_masks(&*strategy, &tokenizer, windows, step, config.seed);
+    let windows: Vec<Vec<u8>> = (0..u64::from(args.sequences))
+        .map(|index| {
+            let mut codes = Vec::new();
+            sampler.read(&sampler.window(config.seed, step - 1, index), &mut codes);
+            codes
+        })
+        .collect();
+    if let Some(path) = &args.svg {
+        let drawing = figure::masks(&*strategy, &tokenizer, &windows, step, config.seed)
+            .ok_or_else(|| Refusal::new("no span stands alone in these windows", "draw more of them: `--sequences 1000`"))?;
+        ui::save(path, &drawing)?;
+    }
+    let report = inspect_masks(&*strategy, &tokenizer, &windows, step, config.seed);
     if args.json {
         return ui::print_json(&report);
     }

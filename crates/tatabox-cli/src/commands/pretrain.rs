@@ -1,9 +1,19 @@
 //! `tatabox pretrain`: a model of a genome, from its FASTA file.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use crate::settings::{RecipeArgs, Settings};
+use anyhow::Context;
+use tatabox::checkpoint::{Checkpoints, STATE};
+use tatabox::observer::Outcome;
+use tatabox::pretrain::{Request, resume, start};
+use tatabox::recipe::RunConfig;
+use tatabox::run::CONFIG;
+
+use crate::progress::Words;
+use crate::settings::{RecipeArgs, Settings, names};
+use crate::signals::Stop;
+use crate::ui;
 
 /// Pretrain a model of a genome, or go on with a run
 #[derive(Debug, clap::Args)]
@@ -22,9 +32,73 @@ pub struct Args {
     /// How matrix products are computed: a short form of `--set train.precision=…`
     #[arg(long, value_name = "f32|bf16", conflicts_with = "resume")]
     pub precision: Option<String>,
-    /// Begin with the weights of this Hugging Face BERT or run instead of fresh ones
+    /// Begin with the weights of this run or Hugging Face BERT instead of fresh ones
     #[arg(long, value_name = "DIR", conflicts_with = "resume")]
     pub init: Option<PathBuf>,
+    /// Print one JSON object on stdout at the end
+    #[arg(long)]
+    pub json: bool,
 }
 
-pub fn run(_args: &Args, _settings: &Settings) -> anyhow::Result<ExitCode> { todo!() }
+/// Trains to the end or to a signal.
+pub fn run(args: &Args, settings: &Settings) -> anyhow::Result<ExitCode> {
+    let stop = Stop::listen()?;
+    let outcome = match (&args.resume, &args.output) {
+        (Some(run), _) => match complete(run) {
+            Some(step) => {
+                ui::say(format!("`{}` is complete: all {} steps are done, and nothing was changed", run.display(), ui::count(step)));
+                return Ok(ExitCode::SUCCESS);
+            }
+            None => resume(run, &settings.cache, &mut Words::new(), stop.flag())
+                .with_context(|| format!("could not go on with the run `{}`", run.display()))?,
+        },
+        (None, Some(output)) => begin(args, output, settings, &stop)?,
+        (None, None) => unreachable!("clap asks for one of them"),
+    };
+    if !outcome.finished {
+        ui::say(format!("stopped and saved at step {} of {}", ui::count(outcome.step), ui::count(outcome.steps)));
+        ui::say(format!("go on with: tatabox pretrain --resume {}", outcome.run.display()));
+    }
+    if args.json {
+        ui::print_json(&outcome)?;
+    } else if outcome.finished {
+        ui::print(summary(&outcome))?;
+    }
+    Ok(if outcome.finished { ExitCode::SUCCESS } else { ExitCode::from(stop.exit_code()) })
+}
+
+fn begin(args: &Args, output: &Path, settings: &Settings, stop: &Stop) -> anyhow::Result<Outcome> {
+    // All that can be known to be wrong is told before the genome is read, which may take minutes.
+    tatabox::run::check_vacant(output)?;
+    let mut recipe = args.recipe.read()?;
+    if let Some(precision) = &args.precision {
+        recipe.set(&format!("train.precision={precision}"))?;
+    }
+    RunConfig::resolve(recipe.clone())?;
+    let genome = settings.genome(&args.genome)?;
+    let request = Request { settings: recipe, genome, output, init: args.init.as_deref() };
+    start(request, &mut Words::new(), stop.flag())
+        .with_context(|| format!("could not pretrain on {} into `{}`", names(&args.genome), output.display()))
+}
+
+/// The last step of a run that is complete, and whose directory shows that step.
+fn complete(run: &Path) -> Option<u64> {
+    let config = RunConfig::resolve(tatabox::settings::Settings::read(&run.join(CONFIG)).ok()?).ok()?;
+    let checkpoints = Checkpoints::new(run.join("checkpoints"));
+    let (state, torn) = checkpoints.newest().ok()?;
+    let shown = std::fs::read(run.join(STATE)).ok()?;
+    let newest = std::fs::read(checkpoints.path(state.step).join(STATE)).ok()?;
+    (state.step >= config.train.steps && torn.is_empty() && shown == newest).then_some(state.step)
+}
+
+fn summary(outcome: &Outcome) -> String {
+    let loss = |loss: Option<f64>| loss.map_or("not measured".to_string(), |loss| format!("{loss:.4} nats a masked token"));
+    let best = outcome.best.map_or(String::new(), |best| format!(" (best: {:.4} at step {})", best.loss, ui::count(best.step)));
+    ui::pairs(&[
+        ("run", outcome.run.display().to_string()),
+        ("steps", ui::count(outcome.step)),
+        ("training loss", loss(outcome.training_loss)),
+        ("held-out loss", loss(outcome.loss) + &best),
+        ("speed", format!("{} tokens/s", ui::short(outcome.tokens_per_second))),
+    ])
+}

@@ -5,6 +5,7 @@ mod shell;
 mod bad_input;
 mod book;
 mod command_line;
+mod demo;
 mod disk;
 mod evaluate;
 mod interrupted;

@@ -132,7 +132,18 @@ pub fn recipe(name: &str) -> String {
 }
 
 /// Arguments of a run that takes a second or two: the smoke recipe, 40 steps, saved every 5.
-pub const QUICK: [&str; 6] = ["--set", "train.steps=40", "--set", "checkpoint.every=5", "--set", "log.every=1"];
+pub const QUICK: [&str; 10] = [
+    "--set",
+    "train.steps=40",
+    "--set",
+    "checkpoint.every=5",
+    "--set",
+    "log.every=1",
+    "--set",
+    "train.batch_tokens=256",
+    "--set",
+    "evaluate.sequences=4",
+];
 
 impl Shell {
     /// A finished quick run of the simulated genome in `run`, which is `output`.

@@ -1,0 +1,102 @@
+//! A run in words: what will happen, a bar while it happens, and a line for each measurement.
+
+use std::path::Path;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use tatabox::observer::{Observer, Progress};
+use tatabox::plan::Plan;
+use tatabox_core::score::Scores;
+
+use crate::ui;
+
+/// Tells a run on stderr. The bar is there on a terminal only; the lines are always.
+pub struct Words {
+    bar: ProgressBar,
+    last: Option<Progress>,
+}
+
+impl Words {
+    /// Nothing said yet.
+    pub fn new() -> Self {
+        Self { bar: ProgressBar::hidden(), last: None }
+    }
+
+    fn line(&self, words: String) {
+        self.bar.suspend(|| ui::say(words));
+    }
+}
+
+impl Observer for Words {
+    fn planned(&mut self, plan: &Plan) {
+        self.line(described(plan).trim_end().to_string());
+        let style = "{bar:30.cyan} {percent:>3} %  {msg}";
+        let style = ProgressStyle::with_template(style).expect("the template is a constant");
+        self.bar = ProgressBar::new(plan.steps).with_style(style.progress_chars("━╸─"));
+    }
+
+    fn step(&mut self, progress: &Progress) {
+        self.bar.set_position(progress.step);
+        self.bar.set_message(running(progress));
+        self.last = Some(*progress);
+        if progress.step == progress.steps {
+            self.bar.finish_and_clear();
+        }
+    }
+
+    fn evaluated(&mut self, step: u64, scores: &Scores) {
+        let mut words = format!("step {:>8}  held-out {:.4}", ui::count(step), scores.overall.nats_per_token);
+        if let Some(last) = &self.last {
+            words.push_str("  ");
+            words.push_str(&running(last));
+        }
+        self.line(words);
+    }
+
+    fn saved(&mut self, _step: u64, _path: &Path) {}
+
+    fn message(&mut self, text: &str) {
+        self.line(format!("note: {text}"));
+    }
+}
+
+/// What will happen, before it does.
+fn described(plan: &Plan) -> String {
+    let of = plan.available_bytes.map_or(String::new(), |free| format!(" of {} free", ui::bytes(free)));
+    ui::pairs(&[
+        ("model", format!("{} parameters", ui::short(plan.parameters as f64))),
+        (
+            "training",
+            format!(
+                "{} steps of {} tokens: {} tokens, {:.1} passes over {} bases",
+                ui::count(plan.steps),
+                ui::count(plan.tokens_per_step.round() as u64),
+                ui::short(plan.tokens),
+                plan.passes,
+                ui::short(plan.training_bases as f64),
+            ),
+        ),
+        ("memory", format!("{}{of}; a checkpoint takes {}", ui::bytes(plan.memory_bytes), ui::bytes(plan.checkpoint_bytes))),
+        (
+            "speed",
+            format!(
+                "{} tokens/s, {}FLOP/s ({}, {})",
+                ui::short(plan.tokens_per_second),
+                ui::short(plan.tokens_per_second * plan.flops_per_token),
+                plan.precision,
+                plan.kernels
+            ),
+        ),
+        ("time", format!("about {}", ui::duration(plan.seconds))),
+    ])
+}
+
+/// Loss, speed and time left.
+fn running(progress: &Progress) -> String {
+    let loss = if progress.loss.is_finite() { format!("{:.4}", progress.loss) } else { "–".to_string() };
+    format!(
+        "loss {loss}  {} tokens/s  {}FLOP/s  {} left",
+        ui::short(progress.tokens_per_second),
+        ui::short(progress.flops_per_second),
+        ui::duration(progress.seconds_left)
+    )
+}

@@ -1,0 +1,24 @@
+//! `tatabox demo`, with few steps: what it does is the same.
+
+use crate::shell::Shell;
+
+#[test]
+fn the_demo_compares_two_masks_and_goes_on_where_it_was() {
+    let shell = Shell::new();
+    let text = shell.works(&["demo", "--steps", "4"]);
+    for word in ["kmer-span", "random-mask", "markov-5", "uniform", "bits a hidden base", "runs/demo/random-mask/report.html"] {
+        assert!(text.contains(word), "{word}: {text}");
+    }
+    assert!(shell.path("runs/demo/genome/truth.json").is_file());
+    // Again: everything is there, and the table is the same.
+    assert_eq!(shell.works(&["demo", "--steps", "4"]), text);
+}
+
+#[test]
+fn the_demo_keeps_what_is_not_its_own() {
+    let shell = Shell::new();
+    std::fs::create_dir(shell.path("thesis")).unwrap();
+    shell.write("thesis/chapter1.txt", "x");
+    shell.tatabox(&["demo", "-o", "thesis"]).fails(2, &["thesis", "hint: "]);
+    assert_eq!(shell.files(), ["thesis", "thesis/chapter1.txt"]);
+}
