@@ -308,6 +308,10 @@ fn seal(path: &Path) -> std::io::Result<Seal> {
 }
 
 fn write_synced(path: &Path, bytes: &[u8]) -> Result<()> {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the folder that it is in is temporary, and is renamed when it is whole"
+    )]
     fs::write(path, bytes).map_err(Error::file("write", path))?;
     File::open(path).and_then(|file| file.sync_all()).map_err(Error::file("write", path))
 }

@@ -55,6 +55,18 @@ pub enum Error {
         /// Which keys make it smaller.
         hint: String,
     },
+    /// The run's checkpoints do not fit its device.
+    #[error("this run needs {needed} for its checkpoints, but {available} are free where `{path}` lies", path = path.display())]
+    Space {
+        /// The run directory.
+        path: PathBuf,
+        /// What all checkpoints that are kept at once need, in words.
+        needed: String,
+        /// What is free, in words.
+        available: String,
+        /// What makes it smaller.
+        hint: String,
+    },
     /// The loss or the gradient is no longer a number.
     #[error("training diverged at step {step}: the {what} is not a finite number")]
     Diverged {
@@ -72,9 +84,9 @@ impl Error {
     pub fn hint(&self) -> Option<&str> {
         match self {
             Error::Core(tatabox_core::Error::File { source, .. }) => match source.kind() {
-                ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
-                    Some("free some space on that device, then go on with `--resume`; what was saved before is kept")
-                }
+                ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Some(
+                    "free some space on that device; a run that had begun goes on with `--resume`, and what it saved is kept",
+                ),
                 ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
                     Some("check the permissions, or write to another directory with `-o`")
                 }
@@ -86,6 +98,7 @@ impl Error {
             | Error::Directory { hint, .. }
             | Error::Weights { hint, .. }
             | Error::Memory { hint, .. }
+            | Error::Space { hint, .. }
             | Error::Diverged { hint, .. } => (!hint.is_empty()).then_some(hint.as_str()),
         }
     }
@@ -96,7 +109,7 @@ impl Error {
             Error::Core(error) => error.is_usage(),
             Error::Engine(error) => matches!(error, tatabox_engine::Error::Isa { .. }),
             Error::Recipe { .. } | Error::Directory { .. } => true,
-            Error::Weights { .. } | Error::Memory { .. } | Error::Diverged { .. } => false,
+            Error::Weights { .. } | Error::Memory { .. } | Error::Space { .. } | Error::Diverged { .. } => false,
         }
     }
 

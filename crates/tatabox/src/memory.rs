@@ -1,4 +1,4 @@
-//! How much memory this process may still take: of the machine, and of the control groups it runs in.
+//! What is free: memory of the machine and of the control groups that this process runs in, and space on a device.
 
 use std::fs;
 use std::path::Path;
@@ -22,6 +22,21 @@ pub fn available() -> Option<Available> {
         }
         _ => Some(Available { bytes: machine, limit: "this machine" }),
     }
+}
+
+/// Bytes that are free on the device where `path` is, or will be; `None` where the system does not say.
+#[cfg(unix)]
+pub fn free_space(path: &Path) -> Option<u64> {
+    let absolute = std::path::absolute(path).ok()?;
+    let there = absolute.ancestors().find(|folder| folder.exists())?;
+    let device = rustix::fs::statvfs(there).ok()?;
+    Some(device.f_bavail.saturating_mul(device.f_frsize))
+}
+
+/// Bytes that are free on the device where `path` is: not asked for on this system.
+#[cfg(not(unix))]
+pub fn free_space(_: &Path) -> Option<u64> {
+    None
 }
 
 /// `MemAvailable` of `/proc/meminfo`, in bytes.
@@ -73,6 +88,13 @@ fn inactive_file(folder: &Path) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn the_space_of_a_path_that_is_not_there_is_that_of_its_parent() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(free_space(&folder.path().join("runs/rice")).is_some_and(|bytes| bytes > 0));
+    }
 
     #[test]
     fn reads_meminfo() {

@@ -1,5 +1,6 @@
 //! The plan of a run, made before anything expensive: its size, its memory, its time, and whether it fits at all.
 
+use std::path::Path;
 use std::time::Instant;
 
 use serde::Serialize;
@@ -9,7 +10,7 @@ use tatabox_engine::{Batch, Capacity, Executor, Graph, MemoryPlan, Mode, Precisi
 
 use crate::config::BertConfig;
 use crate::error::{Error, Result};
-use crate::memory::{Available, available};
+use crate::memory::{Available, available, free_space};
 use crate::recipe::{RunConfig, StepSize};
 
 /// Tokens that are computed at once if nothing else is asked and memory allows: enough to keep every core at work.
@@ -127,6 +128,28 @@ fn fit(config: &RunConfig, graph: &Graph, free: Option<Available>) -> Result<Cap
     }
 }
 
+/// Refuses a run whose checkpoints would fill its device: those that are kept, the best, and the one being written.
+///
+/// # Errors
+/// [`Error::Space`] with what is needed and what is free.
+pub fn check_space(plan: &Plan, config: &RunConfig, output: &Path) -> Result<()> {
+    check_free(plan.checkpoint_bytes, config, output, free_space(output))
+}
+
+fn check_free(checkpoint_bytes: u64, config: &RunConfig, output: &Path, free: Option<u64>) -> Result<()> {
+    let all = config.train.steps / config.checkpoint.every + 2;
+    let needed = checkpoint_bytes * all.min(config.checkpoint.keep as u64 + 2);
+    match free {
+        Some(free) if free < needed => Err(Error::Space {
+            path: output.to_path_buf(),
+            needed: gigabytes(needed),
+            available: gigabytes(free),
+            hint: "free some space, choose another device with `-o`, or set `checkpoint.keep = 2`".to_string(),
+        }),
+        _ => Ok(()),
+    }
+}
+
 fn memory(config: &RunConfig, graph: &Graph, capacity: &Capacity) -> MemoryPlan {
     Executor::memory(graph, capacity, precision(config), Mode::Train)
 }
@@ -237,6 +260,17 @@ mod tests {
         assert!(error.to_string().contains("of memory, but"), "{error}");
         assert!(error.hint().unwrap().contains("model.preset"));
         assert!(!error.is_usage());
+    }
+
+    #[test]
+    fn a_device_that_cannot_hold_the_checkpoints_is_refused_before_the_start() {
+        let config = config(&["checkpoint.every=1", "checkpoint.keep=3"]);
+        let check = |free| check_free(1_000_000_000, &config, Path::new("runs/rice"), free);
+        check(Some(5_000_000_000)).unwrap();
+        check(None).unwrap();
+        let error = check(Some(4_999_999_999)).unwrap_err();
+        assert!(error.to_string().contains("needs 5.00 GB for its checkpoints"), "{error}");
+        assert!(error.hint().unwrap().contains("checkpoint.keep = 2"));
     }
 
     #[test]

@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 use crate::evaluate::ModelFiles;
 use crate::models::bert;
 use crate::observer::{Observer, Outcome};
-use crate::plan::{Plan, capacity, default_steps, fitting_capacity, measure, plan, precision};
+use crate::plan::{Plan, capacity, check_space, default_steps, fitting_capacity, measure, plan, precision};
 use crate::recipe::RunConfig;
 use crate::run::{CONFIG, DATASET, FROZEN, Run, check_vacant};
 use crate::settings::{Settings, Value};
@@ -49,6 +49,7 @@ pub fn start(request: Request<'_>, observer: &mut dyn Observer, stop: &AtomicBoo
     let prepared = Prepared::new(request.settings, &request.genome, request.init)?;
     prepared.notes.iter().for_each(|note| observer.message(note));
     observer.planned(&prepared.plan);
+    check_space(&prepared.plan, &prepared.config, request.output)?;
     let Prepared { config, bert, mut executor, frozen, plan, .. } = prepared;
     let training = sampler(&config, &request.genome, Part::Train)?;
     let baselines = match &frozen {

@@ -26,6 +26,8 @@ pub const FROZEN: &str = "frozen.jsonl";
 pub const METRICS: &str = "metrics.jsonl";
 const STARTING: &str = ".starting";
 const LOCK: &str = ".lock";
+/// How names begin of files that are not whole yet.
+const TEMPORARY: &str = ".writing-";
 
 /// A run directory, locked by this process.
 #[derive(Debug)]
@@ -87,6 +89,7 @@ impl Run {
         };
         let new = NewRun { run: Some(Run { dir: dir.to_path_buf(), _lock: lock }), made };
         new.run().sweep_start()?;
+        #[expect(clippy::disallowed_methods, reason = "a mark without content cannot be half written")]
         fs::write(dir.join(STARTING), "").map_err(Error::file("write", dir.join(STARTING)))?;
         Ok(new)
     }
@@ -106,6 +109,7 @@ impl Run {
         }
         let run = Run { dir: dir.to_path_buf(), _lock: lock(dir)? };
         run.checkpoints().sweep()?;
+        run.sweep_temporary()?;
         Ok(run)
     }
 
@@ -130,7 +134,10 @@ impl Run {
     /// It cannot be written.
     pub fn write(&self, name: &str, text: &str) -> Result<()> {
         let path = self.path(name);
-        let mut file = tempfile::NamedTempFile::new_in(&self.dir).map_err(Error::file("create", &self.dir))?;
+        let mut file = tempfile::Builder::new()
+            .prefix(TEMPORARY)
+            .tempfile_in(&self.dir)
+            .map_err(Error::file("create", &self.dir))?;
         file.write_all(text.as_bytes()).map_err(Error::file("write", &path))?;
         file.as_file().sync_all().map_err(Error::file("write", &path))?;
         readable(file.as_file(), &path)?;
@@ -150,7 +157,7 @@ impl Run {
         }
         for name in [MODEL, MOMENTS] {
             let (target, path) = (from.join(name), self.path(name));
-            let temporary = self.path(&format!(".{name}.new"));
+            let temporary = self.path(&format!("{TEMPORARY}{name}"));
             let _ = fs::remove_file(&temporary);
             fs::hard_link(&target, &temporary)
                 .or_else(|_| fs::copy(&target, &temporary).map(|_| ()))
@@ -199,6 +206,16 @@ impl Run {
             }
         }
         self.write(METRICS, &kept)
+    }
+
+    /// Deletes files that a killed process was writing.
+    fn sweep_temporary(&self) -> Result<()> {
+        for entry in fs::read_dir(&self.dir).map_err(Error::file("read", &self.dir))?.flatten() {
+            if entry.file_name().to_string_lossy().starts_with(TEMPORARY) {
+                fs::remove_file(entry.path()).map_err(Error::file("delete", entry.path()))?;
+            }
+        }
+        Ok(())
     }
 
     /// Deletes what a start that was killed left behind.
@@ -351,7 +368,9 @@ mod tests {
         assert!(error.to_string().contains("in use by another process"), "{error}");
         let dir = run.dir().to_path_buf();
         drop(run);
+        fs::write(dir.join(".writing-abc"), "half").unwrap();
         Run::open(&dir).unwrap();
+        assert!(!dir.join(".writing-abc").exists());
     }
 
     #[test]

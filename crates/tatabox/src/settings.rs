@@ -267,10 +267,9 @@ impl Settings {
     /// It is none of them; the nearest is named.
     pub fn choice<'a>(&mut self, key: &str, default: &'a str, choices: &[&'a str]) -> Result<&'a str> {
         let Some(value) = self.raw(key) else { return Ok(default) };
-        if let Value::Text(text) = &value {
-            if let Some(choice) = choices.iter().find(|choice| *choice == text) {
-                return Ok(choice);
-            }
+        let same = |choice: &&&str| matches!(&value, Value::Text(text) if *choice == text);
+        if let Some(choice) = choices.iter().find(same) {
+            return Ok(choice);
         }
         let word = match &value {
             Value::Text(text) => text.clone(),

@@ -64,6 +64,10 @@ pub fn write_weights(path: &Path, tensors: &[Tensor<'_>]) -> Result<()> {
 /// # Errors
 /// The file cannot be written.
 pub fn write_plain(path: &Path, tensors: &[(String, Vec<usize>, &[f32])]) -> Result<()> {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the folder that it is in is temporary, and is renamed when it is whole"
+    )]
     let file = File::create(path).map_err(Error::file("create", path))?;
     let mut out = BufWriter::with_capacity(1 << 20, file);
     write_to(&mut out, tensors).and_then(|()| out.flush()).map_err(Error::file("write", path))?;
@@ -117,7 +121,15 @@ pub enum Head {
 /// The file cannot be read or is torn; a tensor is missing, has another shape or element type, or belongs to another model. All such
 /// tensors are named at once, with the shape expected and the shape found.
 pub fn read_weights(path: &Path, wanted: &[Tensor<'_>], head: Head) -> Result<Weights> {
-    with_tensors(path, |file| {
+    with_bytes(path, |bytes| parse_weights(bytes, path, wanted, head))
+}
+
+/// As [`read_weights`], from the bytes of the file; `path` is for messages only.
+///
+/// # Errors
+/// As [`read_weights`], except that the file was read already.
+pub fn parse_weights(bytes: &[u8], path: &Path, wanted: &[Tensor<'_>], head: Head) -> Result<Weights> {
+    with_tensors(bytes, path, |file| {
         let mut rest: BTreeMap<String, TensorView<'_>> =
             file.iter().map(|(name, view)| (modern_name(name), view)).collect();
         let mut problems = BTreeSet::new();
@@ -188,33 +200,39 @@ pub fn read_weights(path: &Path, wanted: &[Tensor<'_>], head: Head) -> Result<We
 /// # Errors
 /// The file cannot be read, or a tensor is missing or has another shape.
 pub fn read_plain(path: &Path, wanted: &[(String, Vec<usize>)]) -> Result<Vec<Vec<f32>>> {
-    with_tensors(path, |file| {
-        let read = |(name, shape): &(String, Vec<usize>)| {
-            let mut values = Vec::new();
-            let got = match file.tensor(name) {
-                Err(_) => "no such tensor".to_string(),
-                Ok(view) if view.shape() != shape => format!("shape {:?}", view.shape()),
-                Ok(view) => match append(&view, &mut values) {
-                    Ok(()) => return Ok(values),
-                    Err(dtype) => format!("{dtype:?} values"),
-                },
+    with_bytes(path, |bytes| {
+        with_tensors(bytes, path, |file| {
+            let read = |(name, shape): &(String, Vec<usize>)| {
+                let mut values = Vec::new();
+                let got = match file.tensor(name) {
+                    Err(_) => "no such tensor".to_string(),
+                    Ok(view) if view.shape() != shape => format!("shape {:?}", view.shape()),
+                    Ok(view) => match append(&view, &mut values) {
+                        Ok(()) => return Ok(values),
+                        Err(dtype) => format!("{dtype:?} values"),
+                    },
+                };
+                Err(Error::Weights {
+                    path: path.to_path_buf(),
+                    problems: format!("\n  `{name}`: expected shape {shape:?}, got {got}"),
+                    hint: String::new(),
+                })
             };
-            Err(Error::Weights {
-                path: path.to_path_buf(),
-                problems: format!("\n  `{name}`: expected shape {shape:?}, got {got}"),
-                hint: String::new(),
-            })
-        };
-        wanted.iter().map(read).collect()
+            wanted.iter().map(read).collect()
+        })
     })
 }
 
-fn with_tensors<T>(path: &Path, read: impl FnOnce(&SafeTensors<'_>) -> Result<T>) -> Result<T> {
+fn with_bytes<T>(path: &Path, read: impl FnOnce(&[u8]) -> Result<T>) -> Result<T> {
     let file = File::open(path).map_err(Error::file("read", path))?;
     // SAFETY: checkpoints are replaced by rename, never written in place, so a mapped file keeps its bytes.
     #[allow(unsafe_code)]
     let bytes = unsafe { memmap2::Mmap::map(&file) }.map_err(Error::file("read", path))?;
-    let tensors = SafeTensors::deserialize(&bytes).map_err(|error| {
+    read(&bytes)
+}
+
+fn with_tensors<T>(bytes: &[u8], path: &Path, read: impl FnOnce(&SafeTensors<'_>) -> Result<T>) -> Result<T> {
+    let tensors = SafeTensors::deserialize(bytes).map_err(|error| {
         Error::format(
             path,
             "",

@@ -189,7 +189,11 @@ fn a_run_has_everything_that_it_promises() {
     };
     assert_eq!(names(&run.join("checkpoints")), ["step-12", "step-8"]);
     assert!(names(&run).iter().any(|name| name.starts_with("events.out.tfevents")));
-    assert!(!names(&run).iter().any(|name| name.ends_with(".new") || name.starts_with(".tmp")), "{:?}", names(&run));
+    assert!(
+        !names(&run).iter().any(|name| name.starts_with(".writing") || name.starts_with(".tmp")),
+        "{:?}",
+        names(&run)
+    );
     let config = fs::read_to_string(run.join("config.toml")).unwrap();
     assert!(config.contains("micro_batch_tokens = 100") && config.contains("beta2 = 0.98"), "{config}");
 }
@@ -275,7 +279,7 @@ fn after_a_kill_the_newest_whole_checkpoint_is_taken_and_the_end_is_the_same() {
         ("links of two generations", |run| {
             fs::remove_file(run.join("model.safetensors")).unwrap();
             fs::copy(run.join("checkpoints/step-4/model.safetensors"), run.join("model.safetensors")).unwrap();
-            fs::write(run.join(".state.safetensors.new"), "half").unwrap();
+            fs::write(run.join(".writing-state.safetensors"), "half").unwrap();
         }),
     ];
     for (what, leave) in leave {
