@@ -39,30 +39,52 @@ impl StepKey {
     }
 }
 
+/// A word of each of sixteen counters.
+type Words = [u32; LANES];
+
+/// The high halves of the products with a constant.
+#[inline(always)]
+fn multiply_high(words: Words, constant: u32) -> Words {
+    let mut high = [0; LANES];
+    for lane in 0..LANES {
+        high[lane] = ((u64::from(words[lane]) * u64::from(constant)) >> 32) as u32;
+    }
+    high
+}
+
+/// The low halves.
+#[inline(always)]
+fn multiply_low(words: Words, constant: u32) -> Words {
+    let mut low = [0; LANES];
+    for lane in 0..LANES {
+        low[lane] = words[lane].wrapping_mul(constant);
+    }
+    low
+}
+
+/// Lane by lane `a ^ b ^ key`.
+#[inline(always)]
+fn mix(a: Words, b: Words, key: u32) -> Words {
+    let mut mixed = [0; LANES];
+    for lane in 0..LANES {
+        mixed[lane] = a[lane] ^ b[lane] ^ key;
+    }
+    mixed
+}
+
 /// Four words for each of sixteen counters `[c0[lane], c1, c2, 0]`, `[word][lane]`.
 #[inline(always)]
 pub fn philox(c0: [u32; LANES], c1: u32, c2: u32, key: [u32; 2]) -> [[u32; LANES]; 4] {
-    let mut x = [c0, [c1; LANES], [c2; LANES], [0; LANES]];
+    let [mut x0, mut x1, mut x2, mut x3] = [c0, [c1; LANES], [c2; LANES], [0; LANES]];
     let [mut k0, mut k1] = key;
     for _ in 0..ROUNDS {
-        let (mut high0, mut low0, mut high1, mut low1) = ([0; LANES], [0; LANES], [0; LANES], [0; LANES]);
-        for lane in 0..LANES {
-            let product = u64::from(x[0][lane]) * u64::from(MULTIPLIERS[0]);
-            (high0[lane], low0[lane]) = ((product >> 32) as u32, product as u32);
-            let product = u64::from(x[2][lane]) * u64::from(MULTIPLIERS[1]);
-            (high1[lane], low1[lane]) = ((product >> 32) as u32, product as u32);
-        }
-        for lane in 0..LANES {
-            let (x1, x3) = (x[1][lane], x[3][lane]);
-            x[0][lane] = high1[lane] ^ x1 ^ k0;
-            x[1][lane] = low1[lane];
-            x[2][lane] = high0[lane] ^ x3 ^ k1;
-            x[3][lane] = low0[lane];
-        }
+        let (high0, low0) = (multiply_high(x0, MULTIPLIERS[0]), multiply_low(x0, MULTIPLIERS[0]));
+        let (high1, low1) = (multiply_high(x2, MULTIPLIERS[1]), multiply_low(x2, MULTIPLIERS[1]));
+        (x0, x1, x2, x3) = (mix(high1, x1, k0), low1, mix(high0, x3, k1), low0);
         k0 = k0.wrapping_add(WEYL[0]);
         k1 = k1.wrapping_add(WEYL[1]);
     }
-    x
+    [x0, x1, x2, x3]
 }
 
 /// Columns that one call of [`Dropout::scales`] covers.
@@ -92,13 +114,16 @@ impl Dropout {
             counters[lane] = group * LANES as u32 + lane as u32;
         }
         let words = philox(counters, row, plane, self.key);
-        for word in 0..4 {
+        for (word, out) in words.iter().zip(out.chunks_exact_mut(2 * LANES)) {
+            let (mut low, mut high) = ([0f32; LANES], [0f32; LANES]);
             for lane in 0..LANES {
-                let low = words[word][lane] & 0xffff;
-                let high = words[word][lane] >> 16;
-                out[word * 32 + lane] = if low < self.threshold { 0.0 } else { self.scale };
-                out[word * 32 + 16 + lane] = if high < self.threshold { 0.0 } else { self.scale };
+                low[lane] = if (word[lane] & 0xffff) < self.threshold { 0.0 } else { self.scale };
             }
+            for lane in 0..LANES {
+                high[lane] = if (word[lane] >> 16) < self.threshold { 0.0 } else { self.scale };
+            }
+            out[..LANES].copy_from_slice(&low);
+            out[LANES..].copy_from_slice(&high);
         }
     }
 

@@ -73,21 +73,24 @@ impl<'a, E> Target<'a, E> {
     }
 }
 
-/// `out[c] = value(c, out[c])`, sixteen at a time: all of them are computed before one is stored, so that no check for overlap is needed.
+/// `out[c] = value(sums[c], other[c], out[c])`, sixteen at a time: all of them are computed before one is stored, so that no check for overlap
+/// is needed.
 #[inline(always)]
-fn write_row<E: Element>(out: &mut [E], value: impl Fn(usize, E) -> f32) {
-    let mut chunks = out.chunks_exact_mut(16);
-    let mut c = 0;
-    for chunk in &mut chunks {
+fn write_row<E: Element, X: Copy>(out: &mut [E], sums: &[f32], other: &[X], value: impl Fn(f32, X, E) -> f32) {
+    let mut start = 0;
+    while start + 16 <= out.len() {
+        let sums: &[f32; 16] = sums[start..start + 16].try_into().expect("16 sums");
+        let other: &[X; 16] = other[start..start + 16].try_into().expect("16 others");
+        let out: &mut [E; 16] = (&mut out[start..start + 16]).try_into().expect("16 results");
         let mut block = [E::default(); 16];
         for lane in 0..16 {
-            block[lane] = E::from_f32(value(c + lane, chunk[lane]));
+            block[lane] = E::from_f32(value(sums[lane], other[lane], out[lane]));
         }
-        chunk.copy_from_slice(&block);
-        c += 16;
+        *out = block;
+        start += 16;
     }
-    for (lane, out) in chunks.into_remainder().iter_mut().enumerate() {
-        *out = E::from_f32(value(c + lane, *out));
+    for c in start..out.len() {
+        out[c] = E::from_f32(value(sums[c], other[c], out[c]));
     }
 }
 
@@ -134,15 +137,15 @@ impl<E: Element> Epilogue for Store<'_, E> {
             let out = self.target.row(row + index, column, columns);
             let scale = self.scale;
             match (self.bias, self.add) {
-                (None, false) => write_row(out, |c, _| scale * values[c]),
-                (None, true) => write_row(out, |c, before| before.to_f32() + scale * values[c]),
+                (None, false) => write_row(out, values, values, |sum, _, _| scale * sum),
+                (None, true) => write_row(out, values, values, |sum, _, before| before.to_f32() + scale * sum),
                 (Some(bias), false) => {
                     let bias = &bias[column..][..columns];
-                    write_row(out, |c, _| scale * values[c] + bias[c]);
+                    write_row(out, values, bias, |sum, bias, _| scale * sum + bias);
                 }
                 (Some(bias), true) => {
                     let bias = &bias[column..][..columns];
-                    write_row(out, |c, before| before.to_f32() + scale * values[c] + bias[c]);
+                    write_row(out, values, bias, |sum, bias, before| before.to_f32() + scale * sum + bias);
                 }
             }
         }
@@ -176,8 +179,8 @@ impl<E: Element> Epilogue for StoreGelu<'_, E> {
             let values = &values[..columns];
             let pre = self.pre.row(row + index, column, columns);
             let out = self.out.row(row + index, column, columns);
-            write_row(pre, |c, _| values[c] + bias[c]);
-            write_row(out, |c, _| gelu(values[c] + bias[c]));
+            write_row(pre, values, bias, |sum, bias, _| sum + bias);
+            write_row(out, values, bias, |sum, bias, _| gelu(sum + bias));
         }
     }
 }
@@ -206,7 +209,7 @@ impl<E: Element> Epilogue for StoreThroughGelu<'_, E> {
             let values = &values[..columns];
             let out = self.out.row(row + index, column, columns);
             let pre = &self.pre[(row + index) * self.out.columns + column..][..columns];
-            write_row(out, |c, _| values[c] * gelu_derivative(pre[c].to_f32()));
+            write_row(out, values, pre, |sum, pre, _| sum * gelu_derivative(pre.to_f32()));
         }
     }
 }

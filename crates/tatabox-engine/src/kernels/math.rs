@@ -9,7 +9,8 @@ pub fn exp(x: f32) -> f32 {
     // Adding and taking away 1.5 * 2^23 rounds to the nearest integer.
     const ROUND: f32 = 12_582_912.0;
     let clamped = x.clamp(-87.3, 88.0);
-    let n = (clamped * std::f32::consts::LOG2_E + ROUND) - ROUND;
+    let shifted = clamped * std::f32::consts::LOG2_E + ROUND;
+    let n = shifted - ROUND;
     let r = (clamped - n * LN2_HIGH) - n * LN2_LOW;
     // Minimax polynomial of Cephes' expf (S. Moshier).
     let p = 1.987_569_1e-4;
@@ -19,8 +20,8 @@ pub fn exp(x: f32) -> f32 {
     let p = p * r + 1.666_666_5e-1;
     let p = p * r + 5.0e-1;
     let p = p * r * r + r + 1.0;
-    // 2^n by its bits: |n| <= 127.
-    let power = f32::from_bits(((n as i32 + 127) as u32) << 23);
+    // 2^n by its bits; the low bits of `shifted` are n. A conversion of n to an integer would saturate, and not become vector code.
+    let power = f32::from_bits((shifted.to_bits().wrapping_sub(ROUND.to_bits()).wrapping_add(127)) << 23);
     let value = p * power;
     if x < -87.3 { 0.0 } else { value }
 }

@@ -8,5 +8,5 @@ pub mod math;
 pub mod micro;
 pub mod pack;
 #[cfg(target_arch = "x86_64")]
-mod transpose;
+mod pack_avx512;
 pub mod vectorize;

@@ -84,6 +84,9 @@ impl Packed for f32 {
             panel.fill(0.0);
         }
         if view.row_stride == 1 {
+            if copy_columns(isa, view, first, valid, width, panel) {
+                return;
+            }
             for (k, out) in panel.chunks_exact_mut(width).enumerate() {
                 let source = &view.data[k * view.column_stride + first..][..valid];
                 for lead in 0..valid {
@@ -107,6 +110,36 @@ impl Packed for f32 {
     }
 }
 
+/// Packs columns of a column-major view by masked vector copies; false if this machine has none.
+#[inline(always)]
+fn copy_columns<E: Element>(
+    isa: Isa,
+    view: View<E>,
+    first: usize,
+    valid: usize,
+    width: usize,
+    panel: &mut [f32],
+) -> bool {
+    #[cfg(target_arch = "x86_64")]
+    if isa >= Isa::Avx512 {
+        let (depth, stride) = (view.columns, view.column_stride);
+        for start in (0..if depth > 0 { valid } else { 0 }).step_by(16) {
+            let (leads, width_here) = (16.min(valid - start), 16.min(width - start));
+            let source = &view.data[first + start..];
+            let panel = &mut panel[start..];
+            assert!(source.len() >= (depth - 1) * stride + leads && panel.len() >= (depth - 1) * width + width_here);
+            // SAFETY: `isa` says that AVX-512 is there; the lengths are checked above.
+            unsafe {
+                let (source, panel) = ((source.as_ptr(), stride), (panel.as_mut_ptr(), width));
+                super::pack_avx512::copy_f32(source, leads, depth, width_here, panel);
+            }
+        }
+        return true;
+    }
+    let _ = (isa, view, first, valid, width, panel);
+    false
+}
+
 /// Packs rows of a row-major view by vector transposes, as far as whole blocks of 16 reach; returns how much of the depth is done.
 #[inline(always)]
 fn transpose_rows<E: Element>(
@@ -127,7 +160,7 @@ fn transpose_rows<E: Element>(
             assert!(source.len() >= (rows - 1) * view.row_stride + 16 * blocks);
             let (source, panel) = ((source.as_ptr(), view.row_stride), (panel[start..].as_mut_ptr(), width));
             // SAFETY: `isa` says that AVX-512 is there; the lengths are checked above.
-            unsafe { super::transpose::pack_f32(source, rows, blocks, 16.min(width - start), panel) };
+            unsafe { super::pack_avx512::pack_f32(source, rows, blocks, 16.min(width - start), panel) };
         }
         return blocks * 16;
     }
@@ -225,7 +258,7 @@ fn transpose_columns<E: Element>(
             let out = &mut out[lead * 32..][..512];
             assert!(source.len() >= 31 * view.column_stride + 16);
             // SAFETY: `isa` says that AVX-512 is there, `E` is bf16, and the lengths are checked above.
-            unsafe { super::transpose::pack_bf16_rows(source.as_ptr().cast(), view.column_stride, out.as_mut_ptr()) };
+            unsafe { super::pack_avx512::pack_bf16_rows(source.as_ptr().cast(), view.column_stride, out.as_mut_ptr()) };
         }
         return leads;
     }
@@ -253,7 +286,7 @@ fn transpose_pairs<E: Element>(
             assert!(source.len() >= (rows - 1) * view.row_stride + 32 * blocks);
             let (source, panel) = ((source.as_ptr().cast(), view.row_stride), (panel[2 * start..].as_mut_ptr(), width));
             // SAFETY: `isa` says that AVX-512 is there, `E` is bf16, and the lengths are checked above.
-            unsafe { super::transpose::pack_bf16_pairs(source, rows, blocks, panel) };
+            unsafe { super::pack_avx512::pack_bf16_pairs(source, rows, blocks, panel) };
         }
         return blocks * 32;
     }

@@ -1,4 +1,4 @@
-//! Transposing 16 x 16 numbers of 32 bits in AVX-512 registers: 64 shuffles instead of 256 loads and stores.
+//! Packing in AVX-512 registers: transposes of 16 x 16 numbers by 64 shuffles instead of 256 loads and stores, and masked copies of narrow rows.
 #![allow(unsafe_code)] // Vector intrinsics; the callers in `pack` check lengths and the instruction set.
 
 use crate::element::Element;
@@ -46,6 +46,35 @@ unsafe fn load<E: Element>(source: *const E) -> __m512i {
             _mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(_mm256_loadu_si256(source.cast())))
         } else {
             _mm512_loadu_si512(source.cast())
+        }
+    }
+}
+
+/// Column-major columns to `panel[k, panel_stride]`, f32: `panel[k * panel_stride + lead] = source[k * stride + lead]` for `lead < leads`, and 0 for
+/// `leads <= lead < width`; `width <= 16`.
+///
+/// # Safety
+/// AVX-512 F, BW and VL; `source` holds `(depth - 1) * stride + leads` elements, `panel` holds `(depth - 1) * panel_stride + width`.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+pub unsafe fn copy_f32<E: Element>(
+    (source, stride): (*const E, usize),
+    leads: usize,
+    depth: usize,
+    width: usize,
+    (panel, panel_stride): (*mut f32, usize),
+) {
+    let read = ((1u32 << leads) - 1) as __mmask16;
+    let write = ((1u32 << width) - 1) as __mmask16;
+    for k in 0..depth {
+        // SAFETY: the masks keep what this function's contract says is there.
+        unsafe {
+            let source = source.add(k * stride);
+            let line = if size_of::<E>() == 2 {
+                _mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(read, source.cast())))
+            } else {
+                _mm512_maskz_loadu_epi32(read, source.cast())
+            };
+            _mm512_mask_storeu_epi32(panel.add(k * panel_stride).cast(), write, line);
         }
     }
 }
