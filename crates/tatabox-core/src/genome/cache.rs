@@ -10,7 +10,6 @@ use std::time::UNIX_EPOCH;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use tempfile::NamedTempFile;
 
 use super::acgt_segments;
 use super::card::{ContigCard, FileCard, GenomeCard};
@@ -18,6 +17,7 @@ use super::convert::Converter;
 use crate::error::{Error, Result};
 use crate::io::input::{Fingerprint, Input, STDIN, fingerprint, hex};
 use crate::io::twobit::TwoBit;
+use crate::io::whole;
 use crate::seq::Composition;
 
 /// Changed whenever a conversion of the same input gives another result.
@@ -69,7 +69,7 @@ pub fn fasta(inputs: &[PathBuf], cache: &Path) -> Result<(TwoBit, GenomeCard)> {
     }
     create(cache)?;
     let unwritable = |source| Error::File { action: "write", path: cache.to_path_buf(), source };
-    let mut converter = Converter::new(BufWriter::with_capacity(1 << 20, new_file(cache)?));
+    let mut converter = Converter::new(BufWriter::with_capacity(1 << 20, scratch(cache)?));
     for path in inputs {
         converter.read(Input::open(path)?, path.display().to_string(), &unwritable)?;
     }
@@ -77,13 +77,14 @@ pub fn fasta(inputs: &[PathBuf], cache: &Path) -> Result<(TwoBit, GenomeCard)> {
 
     let mut records = done.records.into_inner().map_err(|error| unwritable(error.into_error()))?;
     records.rewind().map_err(unwritable)?;
-    let mut whole = new_file(cache)?;
-    whole.write_all(&done.head).map_err(unwritable)?;
-    let stored_bytes =
-        done.head.len() as u64 + io::copy(records.as_file_mut(), whole.as_file_mut()).map_err(unwritable)?;
     let name = name_of(&done.files);
     let path = cache.join(format!("{name}.2bit"));
-    persist(whole, &path)?;
+    let mut stored_bytes = done.head.len() as u64;
+    whole::write(&path, |out| {
+        out.write_all(&done.head)?;
+        stored_bytes += io::copy(&mut records, out)?;
+        Ok(())
+    })?;
     let entry = Entry { format: FORMAT, stored_bytes, inputs: keys, card: GenomeCard::new(done.files, done.contigs) };
     write_entry(&entry, &name, cache)?;
     Ok((TwoBit::open(&path)?, entry.card))
@@ -186,32 +187,14 @@ fn name_of(files: &[FileCard]) -> String {
 }
 
 fn write_entry(entry: &Entry, name: &str, cache: &Path) -> Result<()> {
-    let mut file = new_file(cache)?;
-    let text = serde_json::to_vec_pretty(entry).map_err(io::Error::from);
-    text.and_then(|text| file.write_all(&text)).map_err(|source| Error::File {
-        action: "write",
-        path: cache.to_path_buf(),
-        source,
-    })?;
-    persist(file, &cache.join(format!("{name}.json")))
+    whole::write(&cache.join(format!("{name}.json")), |out| Ok(serde_json::to_writer_pretty(out, entry)?))
 }
 
 fn create(cache: &Path) -> Result<()> {
     fs::create_dir_all(cache).map_err(|source| Error::File { action: "create", path: cache.to_path_buf(), source })
 }
 
-/// A temporary file that others may read once it is kept, as far as the umask lets them: caches are shared.
-fn new_file(cache: &Path) -> Result<NamedTempFile> {
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".genome-").suffix(".tmp");
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let made = builder.tempfile_in(cache);
-    made.map_err(|source| Error::File { action: "create", path: cache.to_path_buf(), source })
-}
-
-fn persist(file: NamedTempFile, path: &Path) -> Result<()> {
-    file.as_file().sync_all().map_err(|source| Error::File { action: "write", path: path.to_path_buf(), source })?;
-    let kept: std::result::Result<File, _> = file.persist(path);
-    kept.map(drop).map_err(|error| Error::File { action: "rename", path: path.to_path_buf(), source: error.error })
+/// A file without a name, for the records of a genome until the table before them is known.
+fn scratch(cache: &Path) -> Result<File> {
+    tempfile::tempfile_in(cache).map_err(|source| Error::File { action: "create", path: cache.to_path_buf(), source })
 }

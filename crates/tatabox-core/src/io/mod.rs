@@ -4,6 +4,8 @@ use std::path::Path;
 
 use crate::error::Error;
 
+pub mod whole;
+
 pub mod input;
 
 pub mod fasta;

@@ -1,13 +1,14 @@
 //! The files of a simulated genome.
 
 use std::fs;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::path::Path;
 
 use serde_json::{Value, json};
 
 use super::Simulated;
 use super::tables::LabelledTable;
+use crate::io::whole;
 use crate::{Error, Result};
 
 /// Bases on a line of the FASTA file.
@@ -76,23 +77,9 @@ fn summary(simulated: &Simulated) -> Value {
     })
 }
 
-/// Writes a file under a temporary name beside it, syncs and renames it.
+/// Writes a file and the folder that it is in.
 fn save(path: &Path, content: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
-    let failed = |action| move |source| Error::File { action, path: path.to_path_buf(), source };
     let folder = path.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(folder).map_err(failed("create"))?;
-    let mut out = BufWriter::with_capacity(1 << 20, temporary(folder).map_err(failed("create"))?);
-    content(&mut out).map_err(failed("write"))?;
-    let file = out.into_inner().map_err(|error| failed("write")(error.into_error()))?;
-    file.as_file().sync_all().map_err(failed("write"))?;
-    file.persist(path).map_err(|error| failed("rename")(error.error))?;
-    Ok(())
-}
-
-/// A temporary file with the permissions of any other new file (by itself only its owner could read it).
-fn temporary(folder: &Path) -> io::Result<tempfile::NamedTempFile> {
-    let mut builder = tempfile::Builder::new();
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666)); // less the umask
-    builder.tempfile_in(folder)
+    fs::create_dir_all(folder).map_err(|source| Error::File { action: "create", path: path.to_path_buf(), source })?;
+    whole::write(path, content)
 }

@@ -1,13 +1,14 @@
 //! The file of frozen masks: JSON lines, one sequence a line, every fact on the line that it is about.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, BufWriter, Write};
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use super::{FrozenMasks, FrozenSequence, Masked, Origin};
 use crate::error::{Error, Result};
+use crate::io::whole;
 use crate::tokenizer::{CLS, SEP, TokenKind, Tokenizer, TokenizerConfig};
 use crate::units::{TokenId, TokenPos};
 
@@ -37,26 +38,18 @@ struct Line {
 
 impl FrozenMasks {
     /// Writes the set, a sequence a line: the keys `window`, `contig`, `start` (from 0), `bases`, `strand`, `mask`, `span`, `masked_tokens`,
-    /// `hidden_bases`, `k`, `stride`, `seed`, `input_ids` and `labels`. Into a temporary file beside it, synced, then renamed.
+    /// `hidden_bases`, `k`, `stride`, `seed`, `input_ids` and `labels`.
     ///
     /// # Errors
     /// [`Error::File`] with what could not be done.
     pub fn write(&self, path: &Path) -> Result<()> {
-        let failed = |action: &'static str| move |source| Error::File { action, path: path.to_path_buf(), source };
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let mut builder = tempfile::Builder::new();
-        #[cfg(unix)]
-        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666)); // less the umask, as any new file
-        let file = builder.tempfile_in(folder).map_err(failed("create"))?;
-        let mut out = BufWriter::new(file);
-        for sequence in &self.sequences {
-            serde_json::to_writer(&mut out, &self.line(sequence)).map_err(|error| failed("write")(error.into()))?;
-            out.write_all(b"\n").map_err(failed("write"))?;
-        }
-        let file = out.into_inner().map_err(|error| failed("write")(error.into_error()))?;
-        file.as_file().sync_all().map_err(failed("write"))?;
-        file.persist(path).map_err(|error| failed("rename")(error.error))?;
-        Ok(())
+        whole::write(path, |out| {
+            for sequence in &self.sequences {
+                serde_json::to_writer(&mut *out, &self.line(sequence))?;
+                out.write_all(b"\n")?;
+            }
+            Ok(())
+        })
     }
 
     fn line(&self, sequence: &FrozenSequence) -> Line {
