@@ -78,6 +78,9 @@ fn hint(error: &anyhow::Error) -> Option<String> {
     if let Some(hint) = said.last() {
         return Some(hint.to_string());
     }
+    if error.chain().any(|cause| matches!(cause.downcast_ref(), Some(tatabox::Error::Recipe { .. }))) {
+        return Some("all keys, with what they take, are in docs/reference/recipe.md".to_string());
+    }
     let system = error.chain().filter_map(|cause| cause.downcast_ref::<std::io::Error>()).last()?;
     let hint = match system.kind() {
         ErrorKind::NotFound => "check the path; nothing is there",

@@ -11,7 +11,7 @@ use tatabox_core::score::{ScoreSums, Scores};
 use tatabox_core::tokenizer::Tokenizer;
 use tatabox_engine::{Batch, Capacity, Executor, Mode, Precision};
 
-use crate::checkpoint::{Checkpoints, MODEL};
+use crate::checkpoint::{Checkpoints, MODEL, STATE};
 use crate::config::BertConfig;
 use crate::data::frozen_batches;
 use crate::dataset::{self, Dataset};
@@ -53,6 +53,7 @@ impl ModelFiles {
             let checkpoints = Checkpoints::new(dir.join("checkpoints"));
             let (state, torn) = checkpoints.newest()?;
             found = (checkpoints.path(state.step), Some(state.step), torn);
+            check_shown(dir, &found.0)?;
         }
         let (folder, step, notes) = found;
         if !folder.join("config.json").is_file() {
@@ -227,6 +228,20 @@ fn baselines(request: &Request<'_>, frozen: &FrozenMasks) -> Result<Vec<Baseline
     let longest = frozen.sequences.iter().map(|one| one.origin.bases).max().unwrap_or(1);
     let held_out = holdout.regions(&genome, longest)?;
     dataset::baselines(&genome, &held_out, true, frozen)
+}
+
+/// What the directory of a run shows is its newest checkpoint. A `config.json` changed there by hand would be passed over in silence.
+fn check_shown(dir: &Path, checkpoint: &Path) -> Result<()> {
+    let read = |folder: &Path, name: &str| std::fs::read(folder.join(name)).ok();
+    let same = |name: &str| read(dir, name) == read(checkpoint, name);
+    if !same(STATE) || same("config.json") {
+        return Ok(());
+    }
+    Err(Error::Weights {
+        path: dir.join(MODEL),
+        problems: "\n  `config.json` is not the one that these weights were saved with".to_string(),
+        hint: format!("copy `{}` back", checkpoint.join("config.json").display()),
+    })
 }
 
 fn check_tokenizer(files: &ModelFiles, frozen: &FrozenMasks, masks: &Path) -> Result<()> {

@@ -28,7 +28,7 @@ fn an_empty_file_is_refused() {
 
 #[test]
 fn a_file_that_is_not_fasta_is_refused() {
-    genome_is_refused("letter.fa", b"Dear genome,\nhow are you?\n", &["line 1", "expected", "`>`", "got", "hint: "]);
+    genome_is_refused("letter.fa", b"Dear genome,\nhow are you?\n", &["line 1", "expected", "`>name`", "got", "hint: "]);
 }
 
 #[test]

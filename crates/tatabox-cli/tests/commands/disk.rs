@@ -19,17 +19,34 @@ fn with_own_mounts(shell: &Shell, script: &str) -> Option<Seen> {
 }
 
 #[test]
-fn no_space_left_is_said_and_leaves_nothing_half_written() {
+fn a_device_too_small_for_a_run_is_refused_before_anything_is_written() {
     let shell = Shell::new();
     let genome = shell.genome();
     let smoke = recipe("smoke.toml");
-    // Enough for the small files of a run, not for its weights.
     let script = format!(
-        "mkdir full && mount -t tmpfs -o size=400k tmpfs full && tatabox pretrain {genome} --recipe {smoke} -o full/run; \
-         code=$?; find full -type f -size +0 -name '*.safetensors*'; find full -name '.tmp*'; exit $code"
+        "mkdir full && mount -t tmpfs -o size=400k tmpfs full && \
+         {{ tatabox pretrain {genome} --recipe {smoke} -o full/run; code=$?; find full -mindepth 1; exit $code; }}"
     );
     let Some(seen) = with_own_mounts(&shell, &script) else { return };
-    seen.fails(1, &["full/run", "No space left on device", "hint: ", "space"]);
+    seen.fails(1, &["full/run", "free", "hint: ", "space"]);
+}
+
+#[test]
+fn a_device_that_fills_up_stops_a_run_and_loses_nothing() {
+    let shell = Shell::new();
+    let genome = shell.genome();
+    let smoke = recipe("smoke.toml");
+    let pretrain = format!("tatabox pretrain {genome} --recipe {smoke} --set train.batch_tokens=256 --set train.steps=300 -o");
+    let script = format!(
+        "mkdir full && mount -t tmpfs -o size=100m tmpfs full && {pretrain} full/run & \
+         while [ ! -s full/run/metrics.jsonl ]; do sleep 0.02; done; cat /dev/zero > full/zeros 2> /dev/null; \
+         wait $!; code=$?; rm full/zeros; tatabox pretrain --resume full/run 2> resumed.txt > /dev/null && \
+         cp full/run/model.safetensors after.safetensors; exit $code"
+    );
+    let Some(seen) = with_own_mounts(&shell, &script) else { return };
+    seen.fails(1, &["full/run", "No space left on device", "hint: ", "--resume"]);
+    shell.works(&pretrain.split(' ').skip(1).chain(["whole"]).collect::<Vec<_>>());
+    assert!(shell.bytes("whole/model.safetensors") == shell.bytes("after.safetensors"));
 }
 
 #[test]

@@ -55,18 +55,31 @@ fn evaluate_gives_the_same_numbers_with_any_number_of_threads() {
     assert_eq!(loss("1"), loss("3"));
 }
 
+/// Adds a layer to a `config.json`.
+fn add_a_layer(path: &std::path::Path) {
+    let mut json: serde_json::Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+    json["num_hidden_layers"] = (json["num_hidden_layers"].as_u64().unwrap() + 1).into();
+    fs::write(path, json.to_string()).unwrap();
+}
+
 #[test]
 fn weights_that_do_not_match_their_configuration_are_refused() {
     let shell = Shell::new();
     shell.quick_run("run");
     freeze(&shell, "frozen.jsonl");
-    let config = String::from_utf8(shell.bytes("run/config.json")).unwrap();
-    let mut json: serde_json::Value = serde_json::from_str(&config).unwrap();
-    json["num_hidden_layers"] = (json["num_hidden_layers"].as_u64().unwrap() + 1).into();
-    fs::write(shell.path("run/config.json"), json.to_string()).unwrap();
-    shell
-        .tatabox(&["evaluate", "run", "--masks", "frozen.jsonl"])
-        .fails(1, &["run/model.safetensors", "configuration", "encoder.layer.", "hint: "]);
+    fs::create_dir(shell.path("hf")).unwrap();
+    for file in ["config.json", "vocab.txt", "model.safetensors"] {
+        fs::copy(shell.path("run").join(file), shell.path("hf").join(file)).unwrap();
+    }
+    shell.works(&["evaluate", "hf", "--masks", "frozen.jsonl"]);
+    add_a_layer(&shell.path("hf/config.json"));
+    let told = ["hf/model.safetensors", "configuration", "encoder.layer.", "hint: "];
+    shell.tatabox(&["evaluate", "hf", "--masks", "frozen.jsonl"]).fails(1, &told);
+    shell.tatabox(&["pretrain", "sim/genome.fa", "--init", "hf", "--set", "train.steps=2", "-o", "on"]).fails(1, &told);
+    assert!(!shell.path("on").exists());
+    // A run's own configuration, changed by hand, is not passed over in silence.
+    add_a_layer(&shell.path("run/config.json"));
+    shell.tatabox(&["evaluate", "run", "--masks", "frozen.jsonl"]).fails(1, &["run/model.safetensors", "config.json", "hint: "]);
 }
 
 #[test]

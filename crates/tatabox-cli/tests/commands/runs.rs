@@ -51,7 +51,7 @@ fn before_the_start_it_says_what_will_happen() {
 fn a_model_too_large_for_the_machine_is_refused_before_the_start() {
     let shell = Shell::new();
     let genome = shell.genome();
-    let args = ["pretrain", &genome, "--set", "model.num_hidden_layers=1000", "--set", "model.hidden_size=32768", "-o", "run"];
+    let args = ["pretrain", &genome, "--set", "model.num_hidden_layers=24", "--set", "model.hidden_size=65536", "-o", "run"];
     shell.tatabox(&args).fails(1, &["memory", "free", "hint: "]);
     assert!(!shell.path("run").exists());
 }

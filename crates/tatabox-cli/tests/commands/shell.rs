@@ -108,11 +108,11 @@ pub fn seen(command: &mut Command) -> Seen {
 }
 
 impl Seen {
-    /// Asserts a failure as the project writes them: `error:` first, every part named, and nothing on stdout.
+    /// Asserts a failure as the project writes them: an `error:`, every part named, and nothing on stdout.
     #[track_caller]
     pub fn fails(&self, code: i32, parts: &[&str]) {
         assert_eq!(self.code, code, "{self:#?}");
-        assert!(self.stderr.starts_with("error: "), "{self:#?}");
+        assert!(self.stderr.lines().any(|line| line.starts_with("error: ")), "{self:#?}");
         assert!(!self.stderr.contains("panicked"), "{self:#?}");
         for part in parts {
             assert!(self.stderr.contains(part), "{part:?} is missing: {self:#?}");
