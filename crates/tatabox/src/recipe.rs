@@ -13,6 +13,9 @@ use crate::error::{Error, Result};
 use crate::schedule::{Decay, Schedule};
 use crate::settings::{EITHER_OR, Settings, Value};
 
+/// Tokens of the shortest `data.max_length`: `[CLS]`, `[SEP]` and a few between them.
+const LEAST_LENGTH: u64 = 8;
+
 /// Everything that decides what a run computes.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct RunConfig {
@@ -263,7 +266,8 @@ fn resolve_model(s: &mut Settings) -> Result<ModelSettings> {
         hidden_size: size(s, "hidden_size", preset.hidden, 65_536)?,
         num_attention_heads: size(s, "num_attention_heads", preset.heads, 1024)?,
         intermediate_size: size(s, "intermediate_size", preset.intermediate, 262_144)?,
-        max_position_embeddings: size(s, "max_position_embeddings", 512, 1 << 20)?,
+        // Room for the shortest sample there is.
+        max_position_embeddings: s.whole("model.max_position_embeddings", 512, LEAST_LENGTH..=1 << 20)? as usize,
         type_vocab_size: size(s, "type_vocab_size", 2, 1024)?,
         layer_norm_eps: s.number("model.layer_norm_eps", 1e-12, 1e-20..=0.1)?,
         hidden_dropout_prob: rate(s, "hidden_dropout_prob")?,
@@ -289,7 +293,7 @@ fn resolve_model(s: &mut Settings) -> Result<ModelSettings> {
 }
 
 fn resolve_data(s: &mut Settings, positions: usize) -> Result<DataSettings> {
-    let max_length = s.whole("data.max_length", positions.min(512) as u64, 8..=1 << 20)? as usize;
+    let max_length = s.whole("data.max_length", positions.min(512) as u64, LEAST_LENGTH..=1 << 20)? as usize;
     if max_length > positions {
         return Err(s.refuse(
             "data.max_length",
@@ -457,6 +461,7 @@ mod tests {
             "model.preset = \"bert-huge\"",
             "model.hidden_size = 0",
             "model.num_hidden_layers = 0",
+            "model.max_position_embeddings = 5",
             "model.hidden_dropout_prob = 1",
             "model.layer_norm_eps = 0",
             "model.initializer_range = 0",
