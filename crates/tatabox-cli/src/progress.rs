@@ -6,6 +6,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tatabox::observer::{Observer, Progress};
 use tatabox::plan::Plan;
 use tatabox_core::score::Scores;
+use tatabox_engine::rate::matrix_rate;
+use tatabox_engine::{Isa, Precision};
 
 use crate::ui;
 
@@ -13,12 +15,14 @@ use crate::ui;
 pub struct Words {
     bar: ProgressBar,
     last: Option<Progress>,
+    /// Floating point operations a second of one large product on this machine.
+    peak: Option<f64>,
 }
 
 impl Words {
     /// Nothing said yet.
     pub fn new() -> Self {
-        Self { bar: ProgressBar::hidden(), last: None }
+        Self { bar: ProgressBar::hidden(), last: None, peak: None }
     }
 
     fn line(&self, words: String) {
@@ -28,7 +32,9 @@ impl Words {
 
 impl Observer for Words {
     fn planned(&mut self, plan: &Plan) {
-        self.line(described(plan).trim_end().to_string());
+        let precision = if plan.precision == "bf16" { Precision::Bf16 } else { Precision::F32 };
+        self.peak = Isa::detect().ok().map(|isa| matrix_rate(precision, isa));
+        self.line(described(plan, self.peak).trim_end().to_string());
         let style = "{bar:30.cyan} {percent:>3} %  {msg}";
         let style = ProgressStyle::with_template(style).expect("the template is a constant");
         self.bar = ProgressBar::new(plan.steps).with_style(style.progress_chars("━╸─"));
@@ -36,7 +42,7 @@ impl Observer for Words {
 
     fn step(&mut self, progress: &Progress) {
         self.bar.set_position(progress.step);
-        self.bar.set_message(running(progress));
+        self.bar.set_message(running(progress, self.peak));
         self.last = Some(*progress);
         if progress.step == progress.steps {
             self.bar.finish_and_clear();
@@ -47,7 +53,7 @@ impl Observer for Words {
         let mut words = format!("step {:>8}  held-out {:.4}", ui::count(step), scores.overall.nats_per_token);
         if let Some(last) = &self.last {
             words.push_str("  ");
-            words.push_str(&running(last));
+            words.push_str(&running(last, self.peak));
         }
         self.line(words);
     }
@@ -60,7 +66,7 @@ impl Observer for Words {
 }
 
 /// What will happen, before it does.
-fn described(plan: &Plan) -> String {
+fn described(plan: &Plan, peak: Option<f64>) -> String {
     let of = plan.available_bytes.map_or(String::new(), |free| format!(" of {} free", ui::bytes(free)));
     ui::pairs(&[
         ("model", format!("{} parameters", ui::short(plan.parameters as f64))),
@@ -79,9 +85,9 @@ fn described(plan: &Plan) -> String {
         (
             "speed",
             format!(
-                "{} tokens/s, {}FLOP/s ({}, {})",
+                "{} tokens/s, {} ({}, {})",
                 ui::short(plan.tokens_per_second),
-                ui::short(plan.tokens_per_second * plan.flops_per_token),
+                rate(plan.tokens_per_second * plan.flops_per_token, peak),
                 plan.precision,
                 plan.kernels
             ),
@@ -91,12 +97,20 @@ fn described(plan: &Plan) -> String {
 }
 
 /// Loss, speed and time left.
-fn running(progress: &Progress) -> String {
+fn running(progress: &Progress, peak: Option<f64>) -> String {
     let loss = if progress.loss.is_finite() { format!("{:.4}", progress.loss) } else { "–".to_string() };
     format!(
-        "loss {loss}  {} tokens/s  {}FLOP/s  {} left",
+        "loss {loss}  {} tokens/s  {}  {} left",
         ui::short(progress.tokens_per_second),
-        ui::short(progress.flops_per_second),
+        rate(progress.flops_per_second, peak),
         ui::duration(progress.seconds_left)
     )
+}
+
+/// Operations a second, as a share of this machine's matrix rate where that is known.
+fn rate(flops_per_second: f64, peak: Option<f64>) -> String {
+    match peak {
+        Some(peak) => format!("{:.0} % of peak", 100.0 * flops_per_second / peak),
+        None => format!("{}FLOP/s", ui::short(flops_per_second)),
+    }
 }

@@ -2,10 +2,8 @@
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
-use std::path::Path;
 use std::time::Duration;
 
-use anyhow::Context;
 use indicatif::ProgressBar;
 use serde::Serialize;
 
@@ -42,24 +40,6 @@ pub fn marks() -> (&'static str, &'static str) {
     if colour() { ("\x1b[1;31merror:\x1b[0m", "\x1b[1;36mhint:\x1b[0m") } else { ("error:", "hint:") }
 }
 
-/// Writes a small text file: under a temporary name beside it, synced, and renamed.
-///
-/// # Errors
-/// It cannot be written.
-pub fn save(path: &Path, text: &str) -> anyhow::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut builder = tempfile::Builder::new();
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666)); // less the umask, as any new file
-    let write = || {
-        let mut file = builder.tempfile_in(folder)?;
-        file.write_all(text.as_bytes())?;
-        file.as_file().sync_all()?;
-        file.persist(path).map(|_| ()).map_err(|error| error.error)
-    };
-    write().with_context(|| format!("cannot write `{}`", path.display()))
-}
-
 /// A moving sign on stderr that something is under way; shown on a terminal only, and only if it takes its time.
 pub fn spinner(words: String) -> ProgressBar {
     let spinner = ProgressBar::new_spinner().with_message(words);
@@ -72,7 +52,7 @@ pub fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i) % 3 == 0 {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);

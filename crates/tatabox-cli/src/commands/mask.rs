@@ -6,6 +6,7 @@ use anyhow::Context;
 use serde_json::json;
 use tatabox::data;
 use tatabox_core::corpus::Part;
+use tatabox_core::io::whole;
 use tatabox_core::mask::inspect::inspect as inspect_masks;
 use tatabox_core::tokenizer::Tokenizer;
 
@@ -113,7 +114,7 @@ fn inspect(args: &InspectArgs, settings: &Settings) -> anyhow::Result<()> {
     if let Some(path) = &args.svg {
         let drawing = figure::masks(&*strategy, &tokenizer, &windows, step, config.seed)
             .ok_or_else(|| Refusal::new("no span stands alone in these windows", "draw more of them: `--sequences 1000`"))?;
-        ui::save(path, &drawing)?;
+        whole::write(path, |out| out.write_all(drawing.as_bytes()))?;
     }
     let report = inspect_masks(&*strategy, &tokenizer, &windows, step, config.seed);
     if args.json {

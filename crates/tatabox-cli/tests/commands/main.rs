@@ -3,6 +3,7 @@
 mod shell;
 
 mod bad_input;
+mod bench;
 mod book;
 mod command_line;
 mod demo;
