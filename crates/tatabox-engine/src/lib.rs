@@ -19,6 +19,7 @@ pub mod ops;
 pub mod plan;
 
 pub mod executor;
+pub mod rate;
 
 pub use batch::{Batch, Capacity};
 pub use element::Precision;

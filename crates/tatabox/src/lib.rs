@@ -42,4 +42,6 @@ pub mod train;
 
 pub mod pretrain;
 
+pub mod bench;
+
 pub use error::{Error, Result};

@@ -1,0 +1,284 @@
+//! How fast a training step is on this machine, and where its time goes.
+
+use serde::Serialize;
+use std::time::Instant;
+use tatabox_engine::rate::matrix_rate;
+use tatabox_engine::{AdamW, Batch, Capacity, Executor, Isa, Mode, Precision, StepKey};
+
+use crate::config::BertConfig;
+use crate::error::{Error, Result};
+use crate::models::bert;
+
+/// The share of tokens that is guessed.
+const MASK_RATE: f64 = 0.15;
+/// `[CLS]`, `[SEP]`.
+const SPECIALS: usize = 2;
+/// The shortest sequence of the mix, in content tokens.
+const SHORTEST: usize = 5;
+
+/// How long the sequences of a batch are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Lengths {
+    /// All of `seq` tokens.
+    Full,
+    /// Half of `seq` tokens, half of 5 content tokens up to full: DNABERT's samples.
+    Mix,
+}
+
+/// What to measure.
+#[derive(Clone, Debug)]
+pub struct StepBench {
+    /// The name of the model, for the report.
+    pub model: String,
+    /// The model.
+    pub config: BertConfig,
+    /// Tokens of a full sequence, specials included.
+    pub seq: usize,
+    /// Sequences of a step.
+    pub batch: usize,
+    /// Their lengths.
+    pub lengths: Lengths,
+    /// Number format.
+    pub precision: Precision,
+    /// Steps that count.
+    pub steps: usize,
+    /// Steps before these.
+    pub warmup: usize,
+}
+
+/// What was measured.
+#[derive(Clone, Debug, Serialize)]
+pub struct StepReport {
+    /// The model.
+    pub model: String,
+    /// `f32` or `bf16`.
+    pub precision: Precision,
+    /// The kernels: `amx`, `avx512`, `avx2`, `neon`, `portable`.
+    pub kernels: &'static str,
+    /// Threads.
+    pub threads: usize,
+    /// Tokens of a full sequence.
+    pub seq: usize,
+    /// Sequences of a step.
+    pub batch: usize,
+    /// Their lengths.
+    pub lengths: Lengths,
+    /// Weights of the model.
+    pub parameters: u64,
+    /// Steps that counted.
+    pub steps: usize,
+    /// Tokens of the median step, specials included; there is no padding.
+    pub tokens_per_step: usize,
+    /// Seconds of the median step.
+    pub step_seconds_median: f64,
+    /// Seconds of the fastest step.
+    pub step_seconds_min: f64,
+    /// Seconds of the slowest step.
+    pub step_seconds_max: f64,
+    /// Tokens of a step over its time: the median over the steps.
+    pub tokens_per_second: f64,
+    /// Matrix operations that the model needs (forward and twice that backward), in 10^9 a second.
+    pub gflops: f64,
+    /// What the same kernels reach on one large product, in 10^9 a second.
+    pub matrix_gflops: f64,
+    /// `gflops / matrix_gflops`.
+    pub share_of_matrix_rate: f64,
+    /// Bytes that the engine plans.
+    pub memory_bytes: usize,
+    /// Loss of the last step, nats a masked token: ids are random, so it falls towards ln(vocabulary) and no further.
+    pub loss: f64,
+    /// Where the time goes, the longest first.
+    pub profile: Vec<OpShare>,
+}
+
+/// One kind of op in an average step.
+#[derive(Clone, Debug, Serialize)]
+pub struct OpShare {
+    /// The op.
+    pub op: String,
+    /// Milliseconds forward.
+    pub forward_ms: f64,
+    /// Milliseconds backward.
+    pub backward_ms: f64,
+    /// Share of the step.
+    pub share: f64,
+    /// 10^9 matrix operations a second in it; 0 for ops without.
+    pub gflops: f64,
+}
+
+/// SplitMix64 (Steele, Lea, Flood 2014): the same lengths as `benches/peers/train_step.py` draws.
+fn split_mix(counter: u64) -> u64 {
+    let mut z = counter.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(0x9E37_79B9_7F4A_7C15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}
+
+impl StepBench {
+    /// The batch of a step: random k-mers, 15 % of them to be guessed.
+    fn batch(&self, step: usize) -> Batch {
+        let kmers = (self.config.vocab_size - 5) as u64;
+        let mut batch = Batch::default();
+        for index in 0..self.batch {
+            let at = (step * self.batch + index) as u64;
+            let full = self.seq - SPECIALS;
+            let content = match self.lengths {
+                Lengths::Mix if index % 2 == 1 => SHORTEST + (split_mix(at) % (full - SHORTEST + 1) as u64) as usize,
+                _ => full,
+            };
+            let draw = |position: usize| split_mix((at << 20) ^ (position as u64) ^ (1 << 63));
+            let id = |position: usize| 5 + (draw(position) % kmers) as u32;
+            let ids = std::iter::once(2).chain((1..=content).map(id)).chain([3]);
+            let chosen = |position: &usize| draw(*position) >> 11 < (MASK_RATE * (1u64 << 53) as f64) as u64;
+            batch.push(ids, (1..=content).filter(chosen).map(|position| (position as u32, id(position))));
+        }
+        batch
+    }
+
+    /// Measures.
+    ///
+    /// # Errors
+    /// Sequences longer than the model's positions or too short, an empty batch, sizes that do not fit each other.
+    pub fn run(&self) -> Result<StepReport> {
+        let usage = |key: &str, got: usize, expected: String| {
+            Error::Core(tatabox_core::Error::Value {
+                key: key.into(),
+                got: got.to_string(),
+                expected,
+                hint: String::new(),
+            })
+        };
+        let positions = self.config.max_position_embeddings;
+        if !(SHORTEST + SPECIALS..=positions).contains(&self.seq) {
+            return Err(usage(
+                "--seq",
+                self.seq,
+                format!("it must be {} to the model's {positions} positions", SHORTEST + SPECIALS),
+            ));
+        }
+        if self.batch == 0 || self.steps == 0 {
+            return Err(usage("--batch or --steps", 0, "it must be 1 or more".into()));
+        }
+        let isa = Isa::detect()?;
+        let graph = bert::masked_lm(&self.config)?;
+        let tokens = self.seq * self.batch;
+        let capacity = Capacity { tokens, masked: (tokens / 4).max(16) };
+        let memory = Executor::memory(&graph, &capacity, self.precision, Mode::Train);
+        let mut executor = Executor::new(graph, capacity, self.precision, Mode::Train)?;
+        executor.initialize(0);
+        let mut seconds = Vec::new();
+        let mut speeds = Vec::new();
+        let mut loss = 0.0;
+        for step in 0..self.warmup + self.steps {
+            let batch = self.batch(step);
+            if step == self.warmup {
+                executor.reset_profile();
+                seconds.clear();
+                speeds.clear();
+            }
+            let start = Instant::now();
+            executor.zero_gradients();
+            let masked = batch.labels.len().max(1) as f64;
+            let key = StepKey { seed: 0, step: step as u64, micro_step: 0 };
+            loss = executor.forward_backward(&batch, key, (1.0 / masked) as f32)? / masked;
+            executor.optimizer_step(&AdamW {
+                lr: 1e-4,
+                beta1: 0.9,
+                beta2: 0.999,
+                eps: 1e-8,
+                weight_decay: 0.01,
+                max_grad_norm: Some(1.0),
+                step: step as u64 + 1,
+            });
+            seconds.push(start.elapsed().as_secs_f64());
+            speeds.push((batch.input_ids.len() as f64 / seconds[seconds.len() - 1], batch.input_ids.len()));
+        }
+        let total: f64 = seconds.iter().sum();
+        let profile = executor.profile();
+        let flops: f64 = profile.iter().map(|op| op.matrix_flops as f64).sum();
+        seconds.sort_by(f64::total_cmp);
+        speeds.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let (tokens_per_second, tokens_per_step) = speeds[speeds.len() / 2];
+        let (gflops, matrix_gflops) = (flops / total / 1e9, matrix_rate(self.precision, isa) / 1e9);
+        let steps = self.steps as f64;
+        Ok(StepReport {
+            model: self.model.clone(),
+            precision: self.precision,
+            kernels: isa.name(),
+            threads: rayon::current_num_threads(),
+            seq: self.seq,
+            batch: self.batch,
+            lengths: self.lengths,
+            parameters: self.config.parameters(),
+            steps: self.steps,
+            tokens_per_step,
+            step_seconds_median: seconds[seconds.len() / 2],
+            step_seconds_min: seconds[0],
+            step_seconds_max: seconds[seconds.len() - 1],
+            tokens_per_second,
+            gflops,
+            matrix_gflops,
+            share_of_matrix_rate: gflops / matrix_gflops,
+            memory_bytes: memory.total(),
+            loss,
+            profile: profile
+                .into_iter()
+                .map(|op| OpShare {
+                    forward_ms: op.forward_s / steps * 1e3,
+                    backward_ms: op.backward_s / steps * 1e3,
+                    share: (op.forward_s + op.backward_s) / total,
+                    gflops: op.matrix_flops as f64 / (op.forward_s + op.backward_s).max(1e-12) / 1e9,
+                    op: op.op,
+                })
+                .collect(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Preset;
+
+    fn bench(lengths: Lengths, seq: usize) -> StepBench {
+        let config = BertConfig::of_preset(Preset::named("tiny").unwrap(), 69, 0);
+        StepBench {
+            model: "tiny".into(),
+            config,
+            seq,
+            batch: 2,
+            lengths,
+            precision: Precision::F32,
+            steps: 2,
+            warmup: 1,
+        }
+    }
+
+    #[test]
+    fn shares_of_ops_add_up_to_nearly_the_whole_step() {
+        let report = bench(Lengths::Full, 64).run().unwrap();
+        assert_eq!(report.tokens_per_step, 128);
+        let shares: f64 = report.profile.iter().map(|op| op.share).sum();
+        assert!(shares > 0.5 && shares < 1.01, "{shares}");
+        assert!(report.gflops > 0.0 && report.loss.is_finite());
+    }
+
+    #[test]
+    fn the_mix_draws_the_lengths_of_the_peer() {
+        // `content_tokens` of benches/peers/train_step.py with --seq 512 --batch 2, steps 0 and 1, second sequence.
+        let lengths: Vec<u32> = (0..2)
+            .map(|step| bench(Lengths::Mix, 512).batch(step).offsets)
+            .map(|offsets| offsets[2] - offsets[1] - SPECIALS as u32)
+            .collect();
+        assert_eq!(lengths, PEER_LENGTHS);
+    }
+
+    const PEER_LENGTHS: [u32; 2] = [323, 41];
+
+    #[test]
+    fn refuses_more_tokens_than_positions() {
+        let text = bench(Lengths::Full, 513).run().unwrap_err().to_string();
+        assert!(text.contains("`--seq` is 513") && text.contains("512 positions"), "{text}");
+    }
+}
