@@ -88,3 +88,43 @@ fn every_page_is_in_the_summary_and_every_dependency_has_its_reason() {
         }
     }
 }
+
+#[test]
+fn every_key_of_a_run_is_in_the_reference() {
+    let shell = Shell::new();
+    shell.quick_run("run");
+    let reference = fs::read_to_string(project().join("docs/reference/recipe.md")).unwrap();
+    let mut section = String::new();
+    let config = String::from_utf8(shell.bytes("run/config.toml")).unwrap();
+    let mut keys = 0;
+    for line in config.lines() {
+        if let Some(name) = line.strip_prefix('[') {
+            section = name.trim_end_matches(']').to_string() + ".";
+        } else if let Some((key, _)) = line.split_once(" = ").filter(|_| !line.starts_with('#')) {
+            assert!(reference.contains(&format!("`{section}{key}`")), "{section}{key}");
+            keys += 1;
+        }
+    }
+    assert!(keys > 30, "{config}");
+}
+
+#[test]
+fn every_key_of_a_json_object_is_in_the_reference() {
+    let shell = Shell::new();
+    shell.quick_run("run");
+    let reference = fs::read_to_string(project().join("docs/reference/json.md")).unwrap();
+    let freeze = ["mask", "freeze", "sim/genome.fa", "--sequences", "5", "--set", "data.max_length=64", "-o", "frozen.jsonl", "--json"];
+    let bench = ["bench", "step", "--model", "tiny", "--seq", "32", "--batch", "1", "--steps", "1", "--json"];
+    for args in [
+        &["inspect", "run", "--json"][..],
+        &freeze,
+        &["evaluate", "run", "--masks", "frozen.jsonl", "--json"],
+        &["mask", "inspect", "sim/genome.fa", "--sequences", "5", "--json"],
+        &["simulate", "--bases", "100k", "--contigs", "2", "-o", "again", "--json"],
+        &bench,
+    ] {
+        for key in shell.json(args).as_object().unwrap().keys() {
+            assert!(reference.contains(&format!("`{key}`")), "{}: {key}", args.join(" "));
+        }
+    }
+}
