@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use tatabox_core::io::whole::sync_folder;
 
 use crate::error::{Error, Result};
 use crate::weights::{self, Tensor};
@@ -147,10 +148,11 @@ impl Checkpoints {
     /// A file cannot be written: no space, no permission. What was there before is still there.
     pub fn write(&self, state: &State, tensors: &Tensors<'_>, companions: &Companions) -> Result<PathBuf> {
         fs::create_dir_all(&self.folder).map_err(Error::file("create", &self.folder))?;
-        let temporary = tempfile::Builder::new()
-            .prefix(".step-")
-            .tempdir_in(&self.folder)
-            .map_err(Error::file("create", &self.folder))?;
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(".step-");
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o777)); // less the umask: a run may be shared
+        let temporary = builder.tempdir_in(&self.folder).map_err(Error::file("create", &self.folder))?;
         let at = |name: &str| temporary.path().join(name);
         for (name, text) in companions {
             write_synced(&at(name), text.as_bytes())?;
@@ -316,14 +318,6 @@ fn write_synced(path: &Path, bytes: &[u8]) -> Result<()> {
     File::open(path).and_then(|file| file.sync_all()).map_err(Error::file("write", path))
 }
 
-/// Makes the names in a folder last, where the system can.
-pub(crate) fn sync_folder(path: &Path) -> Result<()> {
-    match File::open(path).and_then(|folder| folder.sync_all()) {
-        Err(error) if cfg!(unix) => Err(Error::file("write", path)(error)),
-        _ => Ok(()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -357,6 +351,17 @@ mod tests {
         assert!(torn.is_empty());
         let moments = checkpoints.read_moments(7, &[Tensor { name: NAME, shape: &[1, 2], values: &[] }]).unwrap();
         assert_eq!(moments, [(vec![0.5, 0.25], vec![0.125, 1e-30])]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn it_is_as_readable_as_any_new_folder() {
+        use std::os::unix::fs::PermissionsExt;
+        let (folder, checkpoints) = checkpoints();
+        let plain = folder.path().join("plain");
+        fs::create_dir(&plain).unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode();
+        assert_eq!(mode(&write(&checkpoints, 7)), mode(&plain));
     }
 
     #[test]

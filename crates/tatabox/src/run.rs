@@ -12,8 +12,9 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
+use tatabox_core::io::whole::{self, TEMPORARY, sync_folder};
 
-use crate::checkpoint::{Checkpoints, MODEL, MOMENTS, STATE, sync_folder};
+use crate::checkpoint::{Checkpoints, MODEL, MOMENTS, STATE};
 use crate::error::{Error, Result};
 
 /// The resolved configuration; its presence makes a directory a run.
@@ -26,8 +27,6 @@ pub const FROZEN: &str = "frozen.jsonl";
 pub const METRICS: &str = "metrics.jsonl";
 const STARTING: &str = ".starting";
 const LOCK: &str = ".lock";
-/// How names begin of files that are not whole yet.
-const TEMPORARY: &str = ".writing-";
 
 /// A run directory, locked by this process.
 #[derive(Debug)]
@@ -133,16 +132,7 @@ impl Run {
     /// # Errors
     /// It cannot be written.
     pub fn write(&self, name: &str, text: &str) -> Result<()> {
-        let path = self.path(name);
-        let mut file = tempfile::Builder::new()
-            .prefix(TEMPORARY)
-            .tempfile_in(&self.dir)
-            .map_err(Error::file("create", &self.dir))?;
-        file.write_all(text.as_bytes()).map_err(Error::file("write", &path))?;
-        file.as_file().sync_all().map_err(Error::file("write", &path))?;
-        readable(file.as_file(), &path)?;
-        file.persist(&path).map_err(|error| Error::file("rename", &path)(error.error))?;
-        Ok(())
+        Ok(whole::write(&self.path(name), |out| out.write_all(text.as_bytes()))?)
     }
 
     /// Makes a checkpoint the one that the directory itself shows: big files as hard links (copies where the file system has none), small
@@ -168,7 +158,7 @@ impl Run {
         }
         let state = fs::read_to_string(from.join(STATE)).map_err(Error::file("read", from.join(STATE)))?;
         self.write(STATE, &state)?;
-        sync_folder(&self.dir)
+        Ok(sync_folder(&self.dir)?)
     }
 
     /// Appends a line to `metrics.jsonl`.
@@ -284,18 +274,6 @@ fn lock(dir: &Path) -> Result<File> {
         Err(TryLockError::Error(error)) if error.kind() == std::io::ErrorKind::Unsupported => Ok(file),
         Err(TryLockError::Error(error)) => Err(Error::file("lock", &path)(error)),
     }
-}
-
-/// Temporary files are private; a run is as readable as other files.
-#[cfg(unix)]
-fn readable(file: &File, path: &Path) -> Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    file.set_permissions(fs::Permissions::from_mode(0o644)).map_err(Error::file("write", path))
-}
-
-#[cfg(not(unix))]
-fn readable(_: &File, _: &Path) -> Result<()> {
-    Ok(())
 }
 
 #[cfg(test)]

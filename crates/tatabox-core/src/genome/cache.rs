@@ -4,7 +4,7 @@
 //! and the contigs that the JSON says; otherwise it is made again.
 
 use std::fs::{self, File};
-use std::io::{self, BufWriter, Seek, Write};
+use std::io::{self, BufWriter, Seek};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 

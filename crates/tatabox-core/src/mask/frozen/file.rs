@@ -1,7 +1,7 @@
 //! The file of frozen masks: JSON lines, one sequence a line, every fact on the line that it is about.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Write};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -43,13 +43,19 @@ impl FrozenMasks {
     /// # Errors
     /// [`Error::File`] with what could not be done.
     pub fn write(&self, path: &Path) -> Result<()> {
-        whole::write(path, |out| {
-            for sequence in &self.sequences {
-                serde_json::to_writer(&mut *out, &self.line(sequence))?;
-                out.write_all(b"\n")?;
-            }
-            Ok(())
-        })
+        whole::write(path, |out| self.write_to(out))
+    }
+
+    /// As [`FrozenMasks::write`], to any writer.
+    ///
+    /// # Errors
+    /// The writer's own.
+    pub fn write_to(&self, mut out: impl Write) -> io::Result<()> {
+        for sequence in &self.sequences {
+            serde_json::to_writer(&mut out, &self.line(sequence))?;
+            out.write_all(b"\n")?;
+        }
+        Ok(())
     }
 
     fn line(&self, sequence: &FrozenSequence) -> Line {
