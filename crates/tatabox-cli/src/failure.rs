@@ -84,7 +84,9 @@ fn hint(error: &anyhow::Error) -> Option<String> {
     let system = error.chain().filter_map(|cause| cause.downcast_ref::<std::io::Error>()).last()?;
     let hint = match system.kind() {
         ErrorKind::NotFound => "check the path; nothing is there",
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "free some space on that device, or write to another with `-o`",
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+            "free some space on that device, or write to another with `-o`"
+        }
         ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
             "check the permissions, or write to another directory with `-o`"
         }

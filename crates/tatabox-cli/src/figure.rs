@@ -56,10 +56,15 @@ pub fn masks(
 fn panel(tokenizer: &Tokenizer, codes: &[u8], tokens: &Tokens, selection: &Selection, span: u32) -> Option<Panel> {
     let content = tokens.content();
     let found = selection.spans.iter().find(|found| {
-        let alone = (found.start.0.saturating_sub(MARGIN as u32)..found.end.0 + MARGIN as u32)
-            .map(TokenPos)
-            .all(|position| selection.positions.binary_search(&position).is_ok() == (found.start <= position && position < found.end));
-        alone && found.end.0 - found.start.0 == span && found.start.0 > MARGIN as u32 && found.end.0 + (MARGIN as u32) < content.end
+        let alone =
+            (found.start.0.saturating_sub(MARGIN as u32)..found.end.0 + MARGIN as u32).map(TokenPos).all(|position| {
+                selection.positions.binary_search(&position).is_ok()
+                    == (found.start <= position && position < found.end)
+            });
+        alone
+            && found.end.0 - found.start.0 == span
+            && found.start.0 > MARGIN as u32
+            && found.end.0 + (MARGIN as u32) < content.end
     })?;
     let (first, last) = (found.start.index() - MARGIN, found.end.index() + MARGIN);
     let base_of = |position: usize| (position - 1) * tokenizer.stride();
@@ -68,7 +73,9 @@ fn panel(tokenizer: &Tokenizer, codes: &[u8], tokens: &Tokens, selection: &Selec
     Some(Panel {
         letters: Sequence { codes: codes[bases.clone()].to_vec() }.to_string().chars().collect(),
         hidden: bases.clone().map(|base| hidden.is_hidden(base)).collect(),
-        tokens: (first..last).map(|at| (base_of(at) - bases.start, (found.start.index()..found.end.index()).contains(&at))).collect(),
+        tokens: (first..last)
+            .map(|at| (base_of(at) - bases.start, (found.start.index()..found.end.index()).contains(&at)))
+            .collect(),
         span,
     })
 }

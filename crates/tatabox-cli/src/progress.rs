@@ -81,7 +81,10 @@ fn described(plan: &Plan, peak: Option<f64>) -> String {
                 ui::short(plan.training_bases as f64),
             ),
         ),
-        ("memory", format!("{}{of}; a checkpoint takes {}", ui::bytes(plan.memory_bytes), ui::bytes(plan.checkpoint_bytes))),
+        (
+            "memory",
+            format!("{}{of}; a checkpoint takes {}", ui::bytes(plan.memory_bytes), ui::bytes(plan.checkpoint_bytes)),
+        ),
         (
             "speed",
             format!(

@@ -30,8 +30,11 @@ impl Settings {
             Some(cache) => cache.clone(),
             None => default_cache(|name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from))
                 .ok_or_else(|| {
-                    Refusal::new("there is no directory to keep converted genomes in: HOME is not set", "give one with `--cache DIR`")
-                })?,
+                Refusal::new(
+                    "there is no directory to keep converted genomes in: HOME is not set",
+                    "give one with `--cache DIR`",
+                )
+            })?,
         };
         Ok(Self { cache })
     }
@@ -95,7 +98,11 @@ fn check_recipe_is_there(path: &Path) -> anyhow::Result<()> {
         return Ok(());
     }
     let what = format!("the recipe `{}` does not exist", path.display());
-    Err(Refusal::new(what, "the recipes that come with Tatabox are in `recipes/`; without `--recipe` the defaults hold").into())
+    Err(Refusal::new(
+        what,
+        "the recipes that come with Tatabox are in `recipes/`; without `--recipe` the defaults hold",
+    )
+    .into())
 }
 
 fn default_cache(variable: impl Fn(&str) -> Option<PathBuf>) -> Option<PathBuf> {

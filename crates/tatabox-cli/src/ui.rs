@@ -104,7 +104,11 @@ pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
     let widths: Vec<usize> = (0..header.len()).map(width).collect();
     let line = |cells: Vec<&str>| {
         let padded: Vec<String> = (cells.iter().zip(&widths).enumerate())
-            .map(|(column, (cell, &width))| if column == 0 { format!("{cell:<width$}") } else { format!("{cell:>width$}") })
+            .map(
+                |(column, (cell, &width))| {
+                    if column == 0 { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
+                },
+            )
             .collect();
         padded.join("  ").trim_end().to_string() + "\n"
     };
@@ -151,7 +155,11 @@ mod tests {
 
     #[test]
     fn a_table_lines_up() {
-        let rows = vec![vec!["kmer-span".to_string(), "1.5".to_string()], vec!["token".to_string(), "10.25".to_string()]];
-        assert_eq!(table(&["run", "nats"], &rows), "run         nats\n────────────────\nkmer-span    1.5\ntoken      10.25\n");
+        let rows =
+            vec![vec!["kmer-span".to_string(), "1.5".to_string()], vec!["token".to_string(), "10.25".to_string()]];
+        assert_eq!(
+            table(&["run", "nats"], &rows),
+            "run         nats\n────────────────\nkmer-span    1.5\ntoken      10.25\n"
+        );
     }
 }

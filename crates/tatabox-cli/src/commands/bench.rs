@@ -56,7 +56,10 @@ pub fn run(verb: &Verb) -> anyhow::Result<()> {
     let Verb::Step(args) = verb;
     let preset = Preset::named(&args.model).ok_or_else(|| {
         let names: Vec<&str> = PRESETS.iter().map(|preset| preset.name).collect();
-        Refusal::new(format!("`--model` is `{}`, but it must be one of {}", args.model, names.join(", ")), "try `--model bert-mini`")
+        Refusal::new(
+            format!("`--model` is `{}`, but it must be one of {}", args.model, names.join(", ")),
+            "try `--model bert-mini`",
+        )
     })?;
     let vocab_size = Tokenizer::new(TokenizerConfig::default())?.vocab_size();
     let mut config = BertConfig::of_preset(preset, vocab_size, PAD.index());

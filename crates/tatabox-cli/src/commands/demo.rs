@@ -80,12 +80,16 @@ pub fn run(args: &Args, settings: &Settings) -> anyhow::Result<ExitCode> {
         .collect::<tatabox::Result<Vec<_>>>()
         .context("could not evaluate the runs of the demo")?;
     if args.json {
-        let object = serde_json::json!({ "output": args.output, "genome": genome, "masks": masks, "evaluations": evaluations });
+        let object =
+            serde_json::json!({ "output": args.output, "genome": genome, "masks": masks, "evaluations": evaluations });
         ui::print_json(&object)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let mut rows: Vec<(String, &Scores)> =
-        STRATEGIES.iter().zip(&evaluations).map(|(strategy, evaluation)| ((*strategy).to_string(), &evaluation.scores)).collect();
+    let mut rows: Vec<(String, &Scores)> = STRATEGIES
+        .iter()
+        .zip(&evaluations)
+        .map(|(strategy, evaluation)| ((*strategy).to_string(), &evaluation.scores))
+        .collect();
     rows.extend(evaluations[0].baselines.iter().rev().map(|baseline| (baseline.name.clone(), &baseline.scores)));
     ui::print(format!("{}\n{}", scores::tables(&rows), whereabouts(&args.output, &genome, &masks)))?;
     ui::say(format!("\ndone in {}", ui::duration(begun.elapsed().as_secs_f64())));

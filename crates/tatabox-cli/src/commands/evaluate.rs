@@ -68,8 +68,8 @@ pub fn run(args: &Args, settings: &Settings) -> anyhow::Result<()> {
     let spinner = ui::spinner(format!("evaluating `{}`", args.model.display()));
     let result = evaluate(request);
     spinner.finish_and_clear();
-    let evaluation =
-        result.with_context(|| format!("could not evaluate `{}` on `{}`", args.model.display(), args.masks.display()))?;
+    let evaluation = result
+        .with_context(|| format!("could not evaluate `{}` on `{}`", args.model.display(), args.masks.display()))?;
     evaluation.notes.iter().for_each(|note| ui::say(format!("note: {note}")));
     if args.json {
         let mut object = serde_json::to_value(&evaluation)?;

@@ -114,14 +114,25 @@ fn look(run: &Path) -> anyhow::Result<Inspection> {
 
 fn text(run: &Inspection) -> String {
     let (model, config, data) = (&run.config.model, &run.config, &run.dataset);
-    let nats = |loss: Option<f64>| loss.map_or("not measured".to_string(), |loss| format!("{loss:.4} nats a masked token"));
-    let best = run.best.map_or(String::new(), |best| format!(" (best: {:.4} at step {})", best.loss, ui::count(best.step)));
-    let mask_rate = run.mask_rate.map_or(String::new(), |rate| format!(", {:.2} % of the tokens measured", 100.0 * rate));
+    let nats =
+        |loss: Option<f64>| loss.map_or("not measured".to_string(), |loss| format!("{loss:.4} nats a masked token"));
+    let best =
+        run.best.map_or(String::new(), |best| format!(" (best: {:.4} at step {})", best.loss, ui::count(best.step)));
+    let mask_rate =
+        run.mask_rate.map_or(String::new(), |rate| format!(", {:.2} % of the tokens measured", 100.0 * rate));
     let files: Vec<&str> = data.genome.files.iter().map(|file| file.path.as_str()).collect();
     let held_out = if data.held_out.is_empty() { "nothing".to_string() } else { data.held_out.join(", ") };
     let mut text = ui::pairs(&[
         ("run", run.run.display().to_string()),
-        ("step", format!("{} of {}, {} tokens seen", ui::count(run.step), ui::count(run.steps), ui::short(run.tokens as f64))),
+        (
+            "step",
+            format!(
+                "{} of {}, {} tokens seen",
+                ui::count(run.step),
+                ui::count(run.steps),
+                ui::short(run.tokens as f64)
+            ),
+        ),
         ("training loss", nats(run.training_loss)),
         ("held-out loss", nats(run.loss) + &best),
         (
@@ -137,12 +148,24 @@ fn text(run: &Inspection) -> String {
         ),
         (
             "tokens",
-            format!("{} of {} bases, stride {}, at most {} a sample", config.tokenizer.kind, config.tokenizer.k, config.tokenizer.stride, config.data.max_length),
+            format!(
+                "{} of {} bases, stride {}, at most {} a sample",
+                config.tokenizer.kind, config.tokenizer.k, config.tokenizer.stride, config.data.max_length
+            ),
         ),
         ("masks", format!("{}, {} asked for{mask_rate}", config.mask.strategy, config.mask.mask_rate)),
         ("precision", config.train.precision.clone()),
         ("seed", config.seed.to_string()),
-        ("genome", format!("{}: {} bases in {} contigs, {:.2} % N", files.join(", "), ui::count(data.genome.bases()), data.genome.contigs.len(), 100.0 * data.n_share)),
+        (
+            "genome",
+            format!(
+                "{}: {} bases in {} contigs, {:.2} % N",
+                files.join(", "),
+                ui::count(data.genome.bases()),
+                data.genome.contigs.len(),
+                100.0 * data.n_share
+            ),
+        ),
         ("held out", held_out),
     ]);
     for checkpoint in &run.checkpoints {

@@ -75,7 +75,8 @@ fn freeze(args: &FreezeArgs, settings: &Settings) -> anyhow::Result<()> {
     let genome = settings.genome(&args.genome)?;
     let sequences = args.sequences as usize;
     // One window gives a line for each evaluation mask; the last window may give fewer, so that there are as many lines as asked.
-    let mut frozen = data::freeze(&config, &genome, 1).with_context(|| format!("could not draw windows from {}", names(&args.genome)))?;
+    let mut frozen = data::freeze(&config, &genome, 1)
+        .with_context(|| format!("could not draw windows from {}", names(&args.genome)))?;
     let masks = frozen.sequences.len();
     let windows = sequences.div_ceil(masks);
     frozen = data::freeze(&config, &genome, windows)?;
@@ -91,7 +92,14 @@ fn freeze(args: &FreezeArgs, settings: &Settings) -> anyhow::Result<()> {
     }
     ui::print(ui::pairs(&[
         ("frozen masks", args.output.display().to_string()),
-        ("sequences", format!("{}: {masks} masks on each of {} held-out windows", ui::count(sequences as u64), ui::count(windows as u64))),
+        (
+            "sequences",
+            format!(
+                "{}: {masks} masks on each of {} held-out windows",
+                ui::count(sequences as u64),
+                ui::count(windows as u64)
+            ),
+        ),
         ("masked tokens", ui::count(masked)),
         ("hidden bases", ui::count(hidden)),
     ]))
@@ -102,7 +110,8 @@ fn inspect(args: &InspectArgs, settings: &Settings) -> anyhow::Result<()> {
     let genome = settings.genome(&args.genome)?;
     let tokenizer = Tokenizer::new(config.tokenizer.clone())?;
     let strategy = config.mask.build(tokenizer.cover(), config.train.steps, config.seed)?;
-    let sampler = data::sampler(&config, &genome, Part::Train).with_context(|| format!("could not draw windows from {}", names(&args.genome)))?;
+    let sampler = data::sampler(&config, &genome, Part::Train)
+        .with_context(|| format!("could not draw windows from {}", names(&args.genome)))?;
     let step = args.step.unwrap_or(config.train.steps);
     let windows: Vec<Vec<u8>> = (0..u64::from(args.sequences))
         .map(|index| {
@@ -112,8 +121,9 @@ fn inspect(args: &InspectArgs, settings: &Settings) -> anyhow::Result<()> {
         })
         .collect();
     if let Some(path) = &args.svg {
-        let drawing = figure::masks(&*strategy, &tokenizer, &windows, step, config.seed)
-            .ok_or_else(|| Refusal::new("no span stands alone in these windows", "draw more of them: `--sequences 1000`"))?;
+        let drawing = figure::masks(&*strategy, &tokenizer, &windows, step, config.seed).ok_or_else(|| {
+            Refusal::new("no span stands alone in these windows", "draw more of them: `--sequences 1000`")
+        })?;
         whole::write(path, |out| out.write_all(drawing.as_bytes()))?;
     }
     let report = inspect_masks(&*strategy, &tokenizer, &windows, step, config.seed);
@@ -125,7 +135,11 @@ fn inspect(args: &InspectArgs, settings: &Settings) -> anyhow::Result<()> {
         text.push_str("phases\n");
         for phase in strategy.phases() {
             let spans: Vec<String> = phase.draws.iter().map(|draw| draw.tokens().to_string()).collect();
-            text.push_str(&format!("  from step {:>9}  spans of {} tokens\n", ui::count(phase.first_step), spans.join(", ")));
+            text.push_str(&format!(
+                "  from step {:>9}  spans of {} tokens\n",
+                ui::count(phase.first_step),
+                spans.join(", ")
+            ));
         }
         text.push('\n');
     }

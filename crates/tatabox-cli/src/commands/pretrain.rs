@@ -46,7 +46,11 @@ pub fn run(args: &Args, settings: &Settings) -> anyhow::Result<ExitCode> {
     let outcome = match (&args.resume, &args.output) {
         (Some(run), _) => match complete(run) {
             Some(step) => {
-                ui::say(format!("`{}` is complete: all {} steps are done, and nothing was changed", run.display(), ui::count(step)));
+                ui::say(format!(
+                    "`{}` is complete: all {} steps are done, and nothing was changed",
+                    run.display(),
+                    ui::count(step)
+                ));
                 return Ok(ExitCode::SUCCESS);
             }
             None => resume(run, &settings.cache, &mut Words::new(), stop.flag())
@@ -92,8 +96,11 @@ fn complete(run: &Path) -> Option<u64> {
 }
 
 fn summary(outcome: &Outcome) -> String {
-    let loss = |loss: Option<f64>| loss.map_or("not measured".to_string(), |loss| format!("{loss:.4} nats a masked token"));
-    let best = outcome.best.map_or(String::new(), |best| format!(" (best: {:.4} at step {})", best.loss, ui::count(best.step)));
+    let loss =
+        |loss: Option<f64>| loss.map_or("not measured".to_string(), |loss| format!("{loss:.4} nats a masked token"));
+    let best = outcome
+        .best
+        .map_or(String::new(), |best| format!(" (best: {:.4} at step {})", best.loss, ui::count(best.step)));
     ui::pairs(&[
         ("run", outcome.run.display().to_string()),
         ("steps", ui::count(outcome.step)),

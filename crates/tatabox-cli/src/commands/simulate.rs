@@ -58,8 +58,25 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     }
     let path = |name: &str| args.output.join(name).display().to_string();
     ui::print(ui::pairs(&[
-        ("genome", format!("{}  {} bases in {} contigs, seed {}", path("genome.fa"), ui::count(config.bases), config.contigs, config.seed)),
-        ("truth", format!("{}  {} records; how it was made: {}", path("truth.bed"), ui::count(simulated.truth.len() as u64), path("truth.json"))),
+        (
+            "genome",
+            format!(
+                "{}  {} bases in {} contigs, seed {}",
+                path("genome.fa"),
+                ui::count(config.bases),
+                config.contigs,
+                config.seed
+            ),
+        ),
+        (
+            "truth",
+            format!(
+                "{}  {} records; how it was made: {}",
+                path("truth.bed"),
+                ui::count(simulated.truth.len() as u64),
+                path("truth.json")
+            ),
+        ),
         ("tables", format!("{}  {} examples", path("promoters"), ui::count(promoters as u64))),
         ("", format!("{}  {} examples", path("enhancers"), ui::count(enhancers as u64))),
     ]))
@@ -67,16 +84,26 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
 
 /// The options as one validated configuration.
 fn config(args: &Args) -> anyhow::Result<SimulateConfig> {
-    let given = SimulateConfig { bases: args.bases, contigs: args.contigs, seed: args.seed, ..SimulateConfig::default() };
+    let given =
+        SimulateConfig { bases: args.bases, contigs: args.contigs, seed: args.seed, ..SimulateConfig::default() };
     let mut values = serde_json::to_value(given)?;
     for assignment in &args.set {
-        let refuse = |what: String| Refusal::new(format!("--set {assignment}: {what}"), "write `--set gc_mean=0.35`: a key of docs/guide/simulate.md, `=`, and its value");
-        let (key, text) = assignment.split_once('=').ok_or_else(|| refuse("expected `key=value`, got no `=`".into()))?;
-        let slot = values.get_mut(key.trim()).ok_or_else(|| refuse(format!("expected a known key, got `{}`", key.trim())))?;
-        *slot = serde_json::from_str(text.trim()).map_err(|_| refuse(format!("expected a number or a list of two, got `{}`", text.trim())))?;
+        let refuse = |what: String| {
+            Refusal::new(
+                format!("--set {assignment}: {what}"),
+                "write `--set gc_mean=0.35`: a key of docs/guide/simulate.md, `=`, and its value",
+            )
+        };
+        let (key, text) =
+            assignment.split_once('=').ok_or_else(|| refuse("expected `key=value`, got no `=`".into()))?;
+        let slot =
+            values.get_mut(key.trim()).ok_or_else(|| refuse(format!("expected a known key, got `{}`", key.trim())))?;
+        *slot = serde_json::from_str(text.trim())
+            .map_err(|_| refuse(format!("expected a number or a list of two, got `{}`", text.trim())))?;
     }
-    let config: SimulateConfig = serde_json::from_value(values)
-        .map_err(|error| Refusal::new(format!("--set: {error}"), "the keys and their types are in docs/guide/simulate.md"))?;
+    let config: SimulateConfig = serde_json::from_value(values).map_err(|error| {
+        Refusal::new(format!("--set: {error}"), "the keys and their types are in docs/guide/simulate.md")
+    })?;
     config.validate()?;
     Ok(config)
 }

@@ -28,12 +28,17 @@ fn an_empty_file_is_refused() {
 
 #[test]
 fn a_file_that_is_not_fasta_is_refused() {
-    genome_is_refused("letter.fa", b"Dear genome,\nhow are you?\n", &["line 1", "expected", "`>name`", "got", "hint: "]);
+    genome_is_refused(
+        "letter.fa",
+        b"Dear genome,\nhow are you?\n",
+        &["line 1", "expected", "`>name`", "got", "hint: "],
+    );
 }
 
 #[test]
 fn a_truncated_gzip_is_refused() {
-    let fasta: Vec<u8> = (0..20_000u32).flat_map(|i| format!(">contig{i}\n{}\n", "ACGTTGCATGCCATTA".repeat(4)).into_bytes()).collect();
+    let fasta: Vec<u8> =
+        (0..20_000u32).flat_map(|i| format!(">contig{i}\n{}\n", "ACGTTGCATGCCATTA".repeat(4)).into_bytes()).collect();
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
     gzip.write_all(&fasta).unwrap();
     let whole = gzip.finish().unwrap();
@@ -42,7 +47,8 @@ fn a_truncated_gzip_is_refused() {
 
 #[test]
 fn a_protein_fasta_is_refused() {
-    let protein = b">sp|P68871|HBB_HUMAN Hemoglobin subunit beta\nMVHLTPEEKSAVTALWGKVNVDEVGGEALGRLLVVYPWTQRFFESFGDLSTPDAVMGNPK\n";
+    let protein =
+        b">sp|P68871|HBB_HUMAN Hemoglobin subunit beta\nMVHLTPEEKSAVTALWGKVNVDEVGGEALGRLLVVYPWTQRFFESFGDLSTPDAVMGNPK\n";
     genome_is_refused("hbb.fa", protein, &["line 2", "expected", "got", "protein"]);
 }
 
@@ -103,7 +109,9 @@ fn a_wrong_recipe_is_refused_with_exit_code_two() {
 fn a_recipe_that_is_not_there_is_refused() {
     let shell = Shell::new();
     let genome = shell.genome();
-    shell.tatabox(&["pretrain", &genome, "--recipe", "nowhere.toml", "-o", "run"]).fails(2, &["nowhere.toml", "hint: "]);
+    shell
+        .tatabox(&["pretrain", &genome, "--recipe", "nowhere.toml", "-o", "run"])
+        .fails(2, &["nowhere.toml", "hint: "]);
 }
 
 #[test]

@@ -28,7 +28,8 @@ fn pages() -> Vec<PathBuf> {
 /// The marked blocks of a page, each with the line it begins on.
 fn commands(page: &str) -> Vec<(usize, String)> {
     let lines: Vec<&str> = page.lines().collect();
-    let starts = lines.windows(2).enumerate().filter(|(_, pair)| pair[0].trim() == "<!-- run -->").map(|(at, _)| at + 1);
+    let starts =
+        lines.windows(2).enumerate().filter(|(_, pair)| pair[0].trim() == "<!-- run -->").map(|(at, _)| at + 1);
     starts
         .map(|start| {
             assert_eq!(lines[start].trim(), "```sh", "line {}: a mark without a block of commands", start + 1);
@@ -76,7 +77,9 @@ fn every_link_between_the_pages_leads_to_a_file() {
 fn every_page_is_in_the_summary_and_every_dependency_has_its_reason() {
     let docs = project().join("docs");
     let summary = fs::read_to_string(docs.join("SUMMARY.md")).unwrap();
-    for page in pages().iter().filter_map(|page| page.strip_prefix(&docs).ok()).filter(|page| *page != Path::new("SUMMARY.md")) {
+    for page in
+        pages().iter().filter_map(|page| page.strip_prefix(&docs).ok()).filter(|page| *page != Path::new("SUMMARY.md"))
+    {
         assert!(summary.contains(&format!("({})", page.display())), "{}", page.display());
     }
     let manifest = fs::read_to_string(project().join("Cargo.toml")).unwrap();
@@ -113,7 +116,18 @@ fn every_key_of_a_json_object_is_in_the_reference() {
     let shell = Shell::new();
     shell.quick_run("run");
     let reference = fs::read_to_string(project().join("docs/reference/json.md")).unwrap();
-    let freeze = ["mask", "freeze", "sim/genome.fa", "--sequences", "5", "--set", "data.max_length=64", "-o", "frozen.jsonl", "--json"];
+    let freeze = [
+        "mask",
+        "freeze",
+        "sim/genome.fa",
+        "--sequences",
+        "5",
+        "--set",
+        "data.max_length=64",
+        "-o",
+        "frozen.jsonl",
+        "--json",
+    ];
     let bench = ["bench", "step", "--model", "tiny", "--seq", "32", "--batch", "1", "--steps", "1", "--json"];
     for args in [
         &["inspect", "run", "--json"][..],

@@ -6,7 +6,9 @@ use crate::shell::Shell;
 fn the_demo_compares_two_masks_and_goes_on_where_it_was() {
     let shell = Shell::new();
     let text = shell.works(&["demo", "--steps", "4"]);
-    for word in ["kmer-span", "random-mask", "markov-5", "uniform", "bits a hidden base", "runs/demo/random-mask/report.html"] {
+    for word in
+        ["kmer-span", "random-mask", "markov-5", "uniform", "bits a hidden base", "runs/demo/random-mask/report.html"]
+    {
         assert!(text.contains(word), "{word}: {text}");
     }
     assert!(shell.path("runs/demo/genome/truth.json").is_file());

@@ -36,7 +36,9 @@ fn a_device_that_fills_up_stops_a_run_and_loses_nothing() {
     let shell = Shell::new();
     let genome = shell.genome();
     let smoke = recipe("smoke.toml");
-    let pretrain = format!("tatabox pretrain {genome} --recipe {smoke} --set train.batch_tokens=512 --set train.steps=120 --set evaluate.sequences=4 --set log.every=1 -o");
+    let pretrain = format!(
+        "tatabox pretrain {genome} --recipe {smoke} --set train.batch_tokens=512 --set train.steps=120 --set evaluate.sequences=4 --set log.every=1 -o"
+    );
     let script = format!(
         "mkdir full && mount -t tmpfs -o size=100m tmpfs full || exit; {pretrain} full/run & pid=$!; \
          while [ ! -s full/run/metrics.jsonl ] && kill -0 $pid; do sleep 0.02; done; cat /dev/zero > full/zeros 2> /dev/null; \

@@ -51,7 +51,9 @@ fn evaluate_gives_the_same_numbers_with_any_number_of_threads() {
     let shell = Shell::new();
     shell.quick_run("run");
     freeze(&shell, "frozen.jsonl");
-    let loss = |threads: &str| shell.json(&["evaluate", "run", "--masks", "frozen.jsonl", "--json", "--threads", threads])["loss"].clone();
+    let loss = |threads: &str| {
+        shell.json(&["evaluate", "run", "--masks", "frozen.jsonl", "--json", "--threads", threads])["loss"].clone()
+    };
     assert_eq!(loss("1"), loss("3"));
 }
 
@@ -79,7 +81,9 @@ fn weights_that_do_not_match_their_configuration_are_refused() {
     assert!(!shell.path("on").exists());
     // A run's own configuration, changed by hand, is not passed over in silence.
     add_a_layer(&shell.path("run/config.json"));
-    shell.tatabox(&["evaluate", "run", "--masks", "frozen.jsonl"]).fails(1, &["run/model.safetensors", "config.json", "hint: "]);
+    shell
+        .tatabox(&["evaluate", "run", "--masks", "frozen.jsonl"])
+        .fails(1, &["run/model.safetensors", "config.json", "hint: "]);
 }
 
 #[test]

@@ -61,7 +61,10 @@ fn killed_at_any_moment_a_run_ends_with_the_same_bytes() {
         let last = end(start(&shell, &run));
         assert_eq!(last.code, 0, "{last:#?}");
         for file in ["model.safetensors", "state.safetensors", "config.json", "vocab.txt"] {
-            assert!(shell.bytes(&format!("whole/{file}")) == shell.bytes(&format!("{run}/{file}")), "{run}: {file} differs");
+            assert!(
+                shell.bytes(&format!("whole/{file}")) == shell.bytes(&format!("{run}/{file}")),
+                "{run}: {file} differs"
+            );
         }
     }
 }

@@ -8,9 +8,16 @@ use crate::shell::{Shell, recipe};
 fn a_run_is_a_hugging_face_directory_with_its_history() {
     let shell = Shell::new();
     shell.quick_run("run");
-    for file in
-        ["config.toml", "config.json", "vocab.txt", "tokenizer_config.json", "model.safetensors", "state.json", "metrics.jsonl", "dataset.json"]
-    {
+    for file in [
+        "config.toml",
+        "config.json",
+        "vocab.txt",
+        "tokenizer_config.json",
+        "model.safetensors",
+        "state.json",
+        "metrics.jsonl",
+        "dataset.json",
+    ] {
         assert!(shell.path("run").join(file).is_file(), "{file}: {:#?}", shell.files());
     }
     assert!(shell.files().iter().any(|name| name.contains("events.out.tfevents.")), "{:#?}", shell.files());
@@ -26,7 +33,20 @@ fn the_same_seed_gives_the_same_model_with_any_number_of_threads() {
     let smoke = recipe("smoke.toml");
     let model = |run: &str, threads: &str, seed: &str| {
         let seed = format!("seed={seed}");
-        let args = ["pretrain", &genome, "--recipe", &smoke, "--set", "train.steps=10", "--set", &seed, "-o", run, "--threads", threads];
+        let args = [
+            "pretrain",
+            &genome,
+            "--recipe",
+            &smoke,
+            "--set",
+            "train.steps=10",
+            "--set",
+            &seed,
+            "-o",
+            run,
+            "--threads",
+            threads,
+        ];
         shell.works(&args);
         shell.bytes(&format!("{run}/model.safetensors"))
     };
@@ -51,7 +71,8 @@ fn before_the_start_it_says_what_will_happen() {
 fn a_model_too_large_for_the_machine_is_refused_before_the_start() {
     let shell = Shell::new();
     let genome = shell.genome();
-    let args = ["pretrain", &genome, "--set", "model.num_hidden_layers=24", "--set", "model.hidden_size=65536", "-o", "run"];
+    let args =
+        ["pretrain", &genome, "--set", "model.num_hidden_layers=24", "--set", "model.hidden_size=65536", "-o", "run"];
     shell.tatabox(&args).fails(1, &["memory", "free", "hint: "]);
     assert!(!shell.path("run").exists());
 }

@@ -19,8 +19,23 @@ fn writes_a_genome_with_its_truth_and_says_where() {
 fn the_same_seed_gives_the_same_bytes_with_any_number_of_threads() {
     let shell = Shell::new();
     let simulate = |output: &str, seed: &str, threads: &str| {
-        shell.works(&["simulate", "--bases", "100k", "--contigs", "2", "--seed", seed, "-o", output, "--threads", threads]);
-        (fs::read(shell.path(output).join("genome.fa")).unwrap(), fs::read(shell.path(output).join("truth.bed")).unwrap())
+        shell.works(&[
+            "simulate",
+            "--bases",
+            "100k",
+            "--contigs",
+            "2",
+            "--seed",
+            seed,
+            "-o",
+            output,
+            "--threads",
+            threads,
+        ]);
+        (
+            fs::read(shell.path(output).join("genome.fa")).unwrap(),
+            fs::read(shell.path(output).join("truth.bed")).unwrap(),
+        )
     };
     let first = simulate("a", "3", "1");
     assert!(first == simulate("b", "3", "2"));
@@ -53,7 +68,9 @@ fn a_directory_that_holds_a_genome_is_kept() {
     let shell = Shell::new();
     shell.genome();
     let before = fs::read(shell.path("sim/genome.fa")).unwrap();
-    shell.tatabox(&["simulate", "--bases", "120k", "--contigs", "3", "--seed", "2", "-o", "sim"]).fails(2, &["sim", "already holds", "hint: "]);
+    shell
+        .tatabox(&["simulate", "--bases", "120k", "--contigs", "3", "--seed", "2", "-o", "sim"])
+        .fails(2, &["sim", "already holds", "hint: "]);
     assert!(before == fs::read(shell.path("sim/genome.fa")).unwrap());
 }
 
