@@ -41,6 +41,8 @@ impl Observer for Words {
     }
 
     fn step(&mut self, progress: &Progress) {
+        // What was measured on a machine that others used at that moment is too low: no step is faster than its peak.
+        self.peak = self.peak.map(|peak| peak.max(progress.flops_per_second));
         self.bar.set_position(progress.step);
         self.bar.set_message(running(progress, self.peak));
         self.last = Some(*progress);
