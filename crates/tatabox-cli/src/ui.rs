@@ -25,7 +25,7 @@ pub fn print(text: impl Display) -> anyhow::Result<()> {
 /// Writes one JSON object and a line feed to stdout.
 ///
 /// # Errors
-/// As [`print`].
+/// As [`print()`].
 pub fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
     print(serde_json::to_string(value)? + "\n")
 }

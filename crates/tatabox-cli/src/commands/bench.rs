@@ -21,7 +21,7 @@ pub struct StepArgs {
     /// The sizes of the model: dnabert, bert-small, bert-mini, tiny, logo-genemask
     #[arg(long, value_name = "PRESET", default_value = "bert-mini")]
     pub model: String,
-    /// Tokens of a full sequence, [CLS] and [SEP] included
+    /// Tokens of a full sequence, the two special ones included
     #[arg(long, value_name = "N", default_value_t = 512)]
     pub seq: usize,
     /// Sequences a step

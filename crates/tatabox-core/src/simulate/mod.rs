@@ -1,7 +1,7 @@
 //! A genome with known truth, from one seed: what demos, tests and methods are measured on.
 //!
 //! Composition varies along the contigs over a Markov background; repeats lie in lower case; promoters and enhancers carry motifs at
-//! known rates and distances. [`simulate`] makes it in memory, [`write`] puts it into files.
+//! known rates and distances. [`simulate`] makes it in memory, [`write()`] puts it into files.
 
 mod composition;
 mod config;
