@@ -8,11 +8,10 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
+use tatabox_core::io::input::{Fingerprint, fingerprint};
 use tatabox_core::io::whole::sync_folder;
 
 use crate::error::{Error, Result};
@@ -166,7 +165,7 @@ impl Checkpoints {
         weights::write_plain(&at(MOMENTS), &moments)?;
         let mut files = BTreeMap::new();
         for name in companions.iter().map(|(name, _)| name.as_str()).chain([MODEL, MOMENTS]) {
-            files.insert(name.to_string(), seal(&at(name)).map_err(Error::file("read", at(name)))?);
+            files.insert(name.to_string(), seal(&at(name))?);
         }
         let file = StateFile { state: state.clone(), files };
         let text = serde_json::to_string_pretty(&file).expect("a plain struct has a JSON form") + "\n";
@@ -248,7 +247,7 @@ impl Checkpoints {
             }
         }
         for (name, expected) in &file.files {
-            let got = seal(&folder.join(name)).map_err(|error| format!("`{name}`: {error}"))?;
+            let got = seal(&folder.join(name)).map_err(|error| error.to_string())?;
             if got != *expected {
                 return Err(format!("`{name}` has not the {} bytes that were written", expected.bytes));
             }
@@ -293,20 +292,9 @@ impl Checkpoints {
     }
 }
 
-fn seal(path: &Path) -> std::io::Result<Seal> {
-    let mut file = File::open(path)?;
-    let mut hash = Sha256::new();
-    let mut bytes = 0;
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        let read = file.read(&mut buffer)?;
-        if read == 0 {
-            let sha256 = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-            return Ok(Seal { bytes, sha256 });
-        }
-        bytes += read as u64;
-        hash.update(&buffer[..read]);
-    }
+fn seal(path: &Path) -> Result<Seal> {
+    let Fingerprint { bytes, sha256 } = fingerprint(path)?;
+    Ok(Seal { bytes, sha256 })
 }
 
 fn write_synced(path: &Path, bytes: &[u8]) -> Result<()> {
