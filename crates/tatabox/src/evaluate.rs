@@ -74,16 +74,21 @@ impl ModelFiles {
         Ok(Self { folder, step, notes, config })
     }
 
-    /// The tokenizer of its `vocab.txt`, if it has one; the stride is not in that file.
+    /// The tokenizer of its `vocab.txt` or, as transformers 5 writes no such file, of its `tokenizer.json`; `None` where it has neither. The
+    /// stride is in neither file.
     ///
     /// # Errors
     /// The vocabulary is not DNABERT's, or not of the size that the configuration says.
     pub fn tokenizer(&self, stride: usize) -> Result<Option<Tokenizer>> {
-        let path = self.folder.join("vocab.txt");
-        if !path.is_file() {
+        let (text, json) = (self.folder.join("vocab.txt"), self.folder.join("tokenizer.json"));
+        let (tokenizer, path) = if text.is_file() {
+            (Tokenizer::from_vocab_file(&text, stride)?, text)
+        } else if json.is_file() {
+            let read = Tokenizer::from_vocab(listed(&json)?.as_bytes(), &json, stride);
+            (read.map_err(without_line)?, json)
+        } else {
             return Ok(None);
-        }
-        let tokenizer = Tokenizer::from_vocab_file(&path, stride)?;
+        };
         if tokenizer.vocab_size() != self.config.vocab_size {
             let got = format!(
                 "{} tokens, as `config.json` has `vocab_size` {}",
@@ -110,6 +115,32 @@ impl ModelFiles {
             }
         }
         Ok(notes)
+    }
+}
+
+/// The tokens of a `tokenizer.json` in the order of their ids, a line each, as `vocab.txt` has them.
+fn listed(path: &Path) -> Result<String> {
+    let text = std::fs::read(path).map_err(Error::file("read", path))?;
+    let wrong = |got: String| Error::format(path, "", "`model.vocab`, a JSON object of tokens and ids", got, "");
+    let json: serde_json::Value = serde_json::from_slice(&text).map_err(|error| wrong(error.to_string()))?;
+    let vocabulary =
+        json["model"]["vocab"].as_object().ok_or_else(|| wrong(format!("the model `{}`", json["model"]["type"])))?;
+    let mut tokens: Vec<(Option<u64>, &str)> =
+        vocabulary.iter().map(|(token, id)| (id.as_u64(), token.as_str())).collect();
+    tokens.sort_unstable();
+    for (id, (got, token)) in (0..).zip(&tokens) {
+        if *got != Some(id) {
+            return Err(wrong(format!("no token with id {id}, but `{}` with {got:?}", token.escape_debug())));
+        }
+    }
+    Ok(tokens.into_iter().map(|(_, token)| format!("{token}\n")).collect())
+}
+
+/// The lines of [`listed`] are no lines of the file.
+fn without_line(error: tatabox_core::Error) -> Error {
+    match error {
+        tatabox_core::Error::Format { path, expected, got, hint, .. } => Error::format(path, "", expected, got, hint),
+        other => other.into(),
     }
 }
 
