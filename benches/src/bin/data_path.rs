@@ -133,6 +133,7 @@ impl DataPath {
 }
 
 /// A contig of random bases, 60 a line.
+#[expect(clippy::disallowed_methods, reason = "a temporary folder of this program alone")]
 fn write_fasta(path: &Path, bases: u64) -> Result<()> {
     let mut out = BufWriter::new(std::fs::File::create(path)?);
     writeln!(out, ">random")?;

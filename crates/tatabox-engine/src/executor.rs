@@ -166,6 +166,7 @@ struct State<E> {
     capacity: Capacity,
     gemm: Gemm,
     slots: Slots,
+    gelus_before: Vec<Option<TensorId>>,
     activations: Vec<Buffer<E>>,
     statistics: Vec<Buffer<f32>>,
     master: Vec<Buffer<f32>>,
@@ -208,6 +209,7 @@ impl<E: Element> State<E> {
             positions: Vec::with_capacity(capacity.tokens),
             profile: Vec::new(),
             gemm: Gemm::new::<E>(isa),
+            gelus_before: graph.gelus_before(),
             slots,
             graph,
             capacity,
@@ -474,7 +476,7 @@ impl<E: Element> State<E> {
                 self.linear_backward(shape, (gradient, false), x, weight, bias, add, sizes);
             }
             Node::Linear { x, weight, bias, pre, out } => {
-                if let Some(pre) = pre.filter(|pre| self.graph.gelu_before(out) != Some(*pre)) {
+                if let Some(pre) = pre.filter(|pre| self.gelus_before[out.0] != Some(*pre)) {
                     let slot = self.gradient_slot(out);
                     let mut gradient = self.take(slot);
                     let len = self.len(out, sizes);
@@ -582,7 +584,7 @@ impl<E: Element> State<E> {
         let mut d_weight = std::mem::take(&mut self.gradients[weight.0]);
         let mut d_bias = std::mem::take(&mut self.gradients[bias.0]);
         let len = self.len(x, sizes);
-        let d_x_target = match self.graph.gelu_before(x) {
+        let d_x_target = match self.gelus_before[x.0] {
             Some(pre) => InputGradient::ThroughGelu(&mut d_x[..len], self.value(pre, sizes)),
             None => InputGradient::Plain(&mut d_x[..len], add),
         };

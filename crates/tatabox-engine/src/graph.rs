@@ -306,7 +306,7 @@ impl Graph {
     /// Self-attention inside each sequence over `[tokens, 3 hidden]` (query, key, value), giving `[tokens, hidden]`.
     pub fn attention(&mut self, qkv: TensorId, heads: usize, dropout: f32) -> Result<TensorId> {
         let columns = self.tensors[qkv.0].columns;
-        if heads == 0 || columns % (3 * heads) != 0 {
+        if heads == 0 || !columns.is_multiple_of(3 * heads) {
             return Err(Error::Graph(format!(
                 "{columns} columns of query, key and value do not divide among {heads} heads"
             )));
@@ -372,15 +372,23 @@ impl Graph {
         Ok(())
     }
 
-    /// The tensor that keeps what went into the GELU of `x`, if `x` leaves a GELU and only `consumer` reads it: then the consumer's backward
-    /// passes the gradient straight through the GELU, and the gradient of `x` means the gradient of what went in.
-    pub(crate) fn gelu_before(&self, x: TensorId) -> Option<TensorId> {
-        let readers = self.nodes.iter().filter(|node| node.inputs().contains(&x));
-        let only_linear =
-            readers.clone().count() == 1 && readers.clone().all(|node| matches!(node, Node::Linear { .. }));
-        self.nodes.iter().find_map(|node| match node {
-            Node::Linear { pre: Some(pre), out, .. } if *out == x && only_linear => Some(*pre),
-            _ => None,
-        })
+    /// For each tensor: the one that keeps what went into its GELU, if it leaves a GELU and one linear op alone reads it. The backward of that op
+    /// then passes the gradient straight through the GELU, and the gradient of the tensor means the gradient of what went in.
+    pub(crate) fn gelus_before(&self) -> Vec<Option<TensorId>> {
+        let mut readers = vec![Vec::new(); self.tensors.len()];
+        for node in &self.nodes {
+            for input in node.inputs() {
+                readers[input.0].push(matches!(node, Node::Linear { .. }));
+            }
+        }
+        let mut before = vec![None; self.tensors.len()];
+        for node in &self.nodes {
+            if let Node::Linear { pre: Some(pre), out, .. } = node
+                && readers[out.0] == [true]
+            {
+                before[out.0] = Some(*pre);
+            }
+        }
+        before
     }
 }

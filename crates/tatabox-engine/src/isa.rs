@@ -59,7 +59,7 @@ impl Isa {
     pub fn detect() -> Result<Isa> {
         let available = || Isa::ALL.into_iter().filter(|isa| isa.is_available());
         match std::env::var("TATABOX_CPU") {
-            Err(_) => Ok(available().last().unwrap_or(Isa::Portable)),
+            Err(_) => Ok(available().next_back().unwrap_or(Isa::Portable)),
             Ok(name) => available().find(|isa| isa.name() == name).ok_or_else(|| Error::Isa {
                 got: name,
                 offered: available().map(Isa::name).collect::<Vec<_>>().join(", "),

@@ -122,36 +122,39 @@ impl Slots {
 fn lives(graph: &Graph, capacity: &Capacity, mode: Mode) -> Vec<Life> {
     let nodes = graph.nodes.len();
     let backward_of = |node: usize| 2 * nodes - 1 - node;
+    let gelus_before = graph.gelus_before();
+    let mut writer = vec![None; graph.tensors.len()];
+    // The last forward that reads a tensor, and the last op of all, forward or backward.
+    let mut last_reader = vec![None; graph.tensors.len()];
+    let mut end = vec![0; graph.tensors.len()];
+    for (index, node) in graph.nodes.iter().enumerate() {
+        let mut used = |tensor: TensorId, time: usize| end[tensor.0] = end[tensor.0].max(time);
+        for tensor in node.outputs() {
+            writer[tensor.0] = Some(index);
+            used(tensor, index);
+        }
+        for tensor in node.inputs() {
+            last_reader[tensor.0] = Some(index);
+            used(tensor, index);
+            // A consumer that passes gradients through the GELU reads what went into it.
+            if let Some(pre) = gelus_before[tensor.0].filter(|_| mode == Mode::Train) {
+                used(pre, backward_of(index));
+            }
+        }
+        if mode == Mode::Train {
+            node.kept().into_iter().for_each(|tensor| used(tensor, backward_of(index)));
+        }
+    }
     let mut lives = Vec::new();
     for (index, spec) in graph.tensors.iter().enumerate() {
         let tensor = TensorId(index);
+        let Some(writer) = writer[index] else { continue };
         let len = spec.rows.at(capacity) * spec.columns;
-        let Some(writer) = graph.nodes.iter().position(|node| node.outputs().contains(&tensor)) else { continue };
-        let readers =
-            || graph.nodes.iter().enumerate().filter(|(_, node)| node.inputs().contains(&tensor)).map(|(i, _)| i);
-        let mut end = readers().chain([writer]).max().unwrap_or(writer);
-        if mode == Mode::Train {
-            let kept = graph
-                .nodes
-                .iter()
-                .enumerate()
-                .filter(|(_, node)| node.kept().contains(&tensor))
-                .map(|(i, _)| backward_of(i));
-            // A consumer that passes gradients through the GELU before it reads what went into the GELU.
-            let through = graph
-                .nodes
-                .iter()
-                .enumerate()
-                .filter(|(_, node)| node.inputs().iter().any(|input| graph.gelu_before(*input) == Some(tensor)));
-            end = kept.chain(through.map(|(i, _)| backward_of(i))).chain([end]).max().unwrap_or(end);
-            let has_gradient =
-                graph.nodes[writer].output_with_gradient() == Some(tensor) && spec.kind == Kind::Activation;
-            if let Some(last_reader) = readers().max().filter(|_| has_gradient) {
-                let (start, end) = (backward_of(last_reader), backward_of(writer));
-                lives.push(Life { tensor, is_gradient: true, start, end, len });
-            }
+        lives.push(Life { tensor, is_gradient: false, start: writer, end: end[index], len });
+        let has_gradient = mode == Mode::Train && graph.nodes[writer].output_with_gradient() == Some(tensor);
+        if let Some(reader) = last_reader[index].filter(|_| has_gradient) {
+            lives.push(Life { tensor, is_gradient: true, start: backward_of(reader), end: backward_of(writer), len });
         }
-        lives.push(Life { tensor, is_gradient: false, start: writer, end, len });
     }
     lives
 }
@@ -199,6 +202,12 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_thousand_layers_are_planned() {
+        let slots = Slots::plan(&chain(1000), &CAPACITY, Mode::Train);
+        assert!(slots.activations.len() > 1000);
     }
 
     #[test]

@@ -121,7 +121,7 @@ impl<'a, E> Store<'a, E> {
         Self { scale, ..self }
     }
     /// Adds to what `out` holds instead of replacing it.
-    pub fn add(self, add: bool) -> Self {
+    pub fn adding(self, add: bool) -> Self {
         Self { add, ..self }
     }
 }

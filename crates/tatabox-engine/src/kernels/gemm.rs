@@ -24,6 +24,7 @@ const LEFT_BLOCK_BYTES: usize = 512 << 10;
 pub struct Gemm {
     /// Chosen instruction set; row kernels use it too.
     pub isa: Isa,
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))] // Only tiles ask.
     precision: Precision,
 }
 

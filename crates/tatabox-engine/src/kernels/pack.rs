@@ -4,7 +4,9 @@
 //! (the row of A, the column of B) and `depth`. What sticks out over an edge is filled with zeros.
 #![allow(unsafe_code)] // Calling the AVX-512 transposes, with lengths checked here.
 
-use crate::element::{Element, Precision};
+use crate::element::Element;
+#[cfg(target_arch = "x86_64")]
+use crate::element::Precision;
 use crate::isa::Isa;
 use half::bf16;
 

@@ -65,13 +65,13 @@ pub fn backward<E: Element>(
         let depth = DEPTH_CHUNK.min(rows - first);
         let d_out = View::new(&d_out[first * outputs..], depth, outputs, outputs).t(); // [outputs, depth]
         let x = View::new(&x[first * inputs..], depth, inputs, inputs); // [depth, inputs]
-        gemm.parallel(d_out, x, &Store::new(d_weight, inputs, inputs).add(true));
+        gemm.parallel(d_out, x, &Store::new(d_weight, inputs, inputs).adding(true));
         first += depth;
     }
     let d_out = View::new(d_out, rows, outputs, outputs);
     let weight = View::new(weight, outputs, inputs, inputs);
     match d_x {
-        InputGradient::Plain(d_x, add) => gemm.parallel(d_out, weight, &Store::new(d_x, inputs, inputs).add(add)),
+        InputGradient::Plain(d_x, add) => gemm.parallel(d_out, weight, &Store::new(d_x, inputs, inputs).adding(add)),
         InputGradient::ThroughGelu(d_x, pre) => gemm.parallel(d_out, weight, &StoreThroughGelu::new(d_x, pre, inputs)),
     }
 }
