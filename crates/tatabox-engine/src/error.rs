@@ -7,7 +7,7 @@ pub enum Error {
     /// A batch does not fit the capacity that memory was planned for.
     #[error("a batch holds {got} {what}, but memory is planned for {planned}")]
     Capacity {
-        /// What there is too much of: "tokens", "masked tokens", "sequences", "tokens in one sequence".
+        /// What there is too much of: "tokens", "masked tokens".
         what: &'static str,
         /// What the batch holds.
         got: usize,

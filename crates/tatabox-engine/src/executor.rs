@@ -55,8 +55,15 @@ impl Executor {
     }
 
     /// As [`Executor::new`], with the kernels of a given instruction set, which must be available.
+    ///
+    /// # Errors
+    /// If the graph cannot be run.
+    ///
+    /// # Panics
+    /// If the instruction set is not available.
     pub fn with_isa(graph: Graph, capacity: Capacity, precision: Precision, mode: Mode, isa: Isa) -> Result<Self> {
         assert!(isa.is_available(), "{isa:?} is not available on this machine");
+        graph.validate()?;
         let inner = match precision {
             Precision::F32 => Inner::F32(Box::new(State::new(graph, capacity, mode, isa))),
             Precision::Bf16 => Inner::Bf16(Box::new(State::new(graph, capacity, mode, isa))),

@@ -119,7 +119,8 @@ pub(crate) enum Node {
     },
     /// `out = x W^T + b`, then GELU if `pre` is there to keep what goes into it.
     Linear { x: TensorId, weight: ParamId, bias: ParamId, pre: Option<TensorId>, out: TensorId },
-    /// `out = dropout(softmax(Q K^T / sqrt(d))) V` inside each sequence; `lse` is kept: log of the sum of exponentials, `[tokens, heads]`.
+    /// `out = dropout(softmax(Q K^T / sqrt(d))) V` inside each sequence; `lse` is kept: log of the sum of exponentials, a
+    /// column a head and token, `[heads, tokens]` in memory.
     Attention { qkv: TensorId, heads: usize, dropout: f32, lse: TensorId, out: TensorId },
     /// `out = norm(residual + dropout(x))`. `x` becomes the sum, in place, and `stats` is kept.
     ResidualNorm {
@@ -372,6 +373,30 @@ impl Graph {
         Ok(())
     }
 
+    /// Refuses what the executor could not run: it writes some tensors and gradients in place, which only one reader survives.
+    pub(crate) fn validate(&self) -> Result<()> {
+        let mut readers = vec![0; self.tensors.len()];
+        for node in &self.nodes {
+            node.inputs().into_iter().for_each(|input| readers[input.0] += 1);
+        }
+        for node in &self.nodes {
+            let only = match *node {
+                Node::ResidualNorm { x, .. } | Node::Attention { qkv: x, .. } | Node::MaskedRows { x, .. } => Some(x),
+                _ => None,
+            };
+            if only.is_some_and(|x| readers[x.0] != 1) {
+                return Err(Error::Graph(format!("the input of `{}` must have no other reader", node.name())));
+            }
+            if node.output_with_gradient().is_some_and(|out| readers[out.0] == 0) {
+                return Err(Error::Graph(format!("nothing reads the output of `{}`", node.name())));
+            }
+        }
+        match self.nodes.last() {
+            Some(Node::MlmLoss { .. }) => Ok(()),
+            _ => Err(Error::Graph("a model must end in its loss".into())),
+        }
+    }
+
     /// For each tensor: the one that keeps what went into its GELU, if it leaves a GELU and one linear op alone reads it. The backward of that op
     /// then passes the gradient straight through the GELU, and the gradient of the tensor means the gradient of what went in.
     pub(crate) fn gelus_before(&self) -> Vec<Option<TensorId>> {
@@ -390,5 +415,36 @@ impl Graph {
             }
         }
         before
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refuses_a_tensor_that_is_overwritten_while_another_reads_it() {
+        let mut graph = Graph::new();
+        let [word, position, token_type] =
+            ["w", "p", "t"].map(|name| graph.param(ParamSpec::matrix(name, [12, 8], 0.02)));
+        let norm = graph.norm_params("norm", 8, 1e-12);
+        let x = graph.embeddings(word, position, token_type, norm, 0.0).unwrap();
+        let [weight, bias] = [
+            graph.param(ParamSpec::matrix("0.weight", [8, 8], 0.02)),
+            graph.param(ParamSpec::vector("0.bias", 8, Init::Zeros)),
+        ];
+        let y = graph.linear(x, weight, bias).unwrap();
+        let z = graph.residual_norm(y, x, norm, 0.0).unwrap();
+        assert_eq!(
+            graph.validate().unwrap_err().to_string(),
+            "bad graph: nothing reads the output of `dropout + residual + norm`"
+        );
+        let masked = graph.masked_rows(z).unwrap();
+        let decoder = graph.param(ParamSpec::vector("decoder", 12, Init::Zeros));
+        graph.mlm_loss(masked, word, decoder).unwrap();
+        assert_eq!(graph.validate(), Ok(()));
+        let mut forked = graph.clone();
+        forked.linear(y, weight, bias).unwrap();
+        assert!(forked.validate().unwrap_err().to_string().contains("must have no other reader"));
     }
 }
