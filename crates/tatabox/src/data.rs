@@ -207,7 +207,7 @@ pub(crate) mod tests {
             let bases: String = (0..20_000).map(|_| ['A', 'C', 'G', 'T'][rng.below(4) as usize]).collect();
             writeln!(file, ">{name}\n{bases}").unwrap();
         }
-        let genome = Genome::open(&[path.clone()], &folder.join("cache")).unwrap();
+        let genome = Genome::open(std::slice::from_ref(&path), &folder.join("cache")).unwrap();
         (path, genome)
     }
 

@@ -261,7 +261,8 @@ fn after_a_kill_the_newest_whole_checkpoint_is_taken_and_the_end_is_the_same() {
     let world = World::new();
     world.whole("whole");
     // What a kill can leave: a checkpoint folder half made, one that is torn, a log that is ahead and cut, links of two generations.
-    let leave: [(&str, fn(&Path)); 4] = [
+    type Damage = fn(&Path);
+    let leave: [(&str, Damage); 4] = [
         ("half made", |run| {
             fs::create_dir(run.join("checkpoints/.step-xyz")).unwrap();
             fs::write(run.join("checkpoints/.step-xyz/model.safetensors"), "half").unwrap();
