@@ -8,6 +8,7 @@ mod adamw;
 mod equal_bytes;
 
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 use twin::check::{check, isas};
 use twin::model::{Sizes, around, batch, bert};
 
@@ -23,8 +24,11 @@ fn shapes() -> impl Strategy<Value = (Sizes, Vec<usize>, usize)> {
     )
 }
 
+/// The same shapes each time: bf16 is compared within a tolerance, and a rare shape must not fail an innocent change.
+const SEED: RngSeed = RngSeed::Fixed(20_261_121);
+
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(5) })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, rng_seed: SEED, ..ProptestConfig::with_cases(5) })]
 
     #[test]
     fn embeddings_equal_f64((sizes, lengths, mask_every) in shapes()) {
