@@ -22,6 +22,8 @@ pub enum Purpose {
     Simulate = 5,
     /// Tests and everything that is not saved.
     Test = 6,
+    /// Permutation tests and bootstraps.
+    Resample = 8,
 }
 
 /// ChaCha with 8 rounds, keyed by seed, purpose, step and index.
