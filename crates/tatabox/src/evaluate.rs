@@ -171,10 +171,7 @@ pub struct Evaluation {
 /// A batch does not fit the executor, or no token is masked.
 pub fn score(executor: &mut Executor, frozen: &FrozenMasks, batches: &[Batch]) -> Result<Scores> {
     let mut sums = ScoreSums::default();
-    let mut nats = Vec::new();
-    for batch in batches {
-        nats.extend(executor.evaluate(batch)?);
-    }
+    let nats = target_nats(executor, batches)?;
     let targets = frozen.sequences.iter().flat_map(|one| one.hidden.iter().map(|&hidden| (one.mask.as_str(), hidden)));
     for ((mask, hidden), nats) in targets.zip(nats) {
         sums.add(mask, f64::from(nats), hidden);
@@ -185,6 +182,54 @@ pub fn score(executor: &mut Executor, frozen: &FrozenMasks, batches: &[Batch]) -
             hint: String::new(),
         })
     })
+}
+
+/// The nats of every masked token, `[targets]`, in the order of the batches.
+fn target_nats(executor: &mut Executor, batches: &[Batch]) -> Result<Vec<f32>> {
+    let mut nats = Vec::new();
+    for batch in batches {
+        nats.extend(executor.evaluate(batch)?);
+    }
+    Ok(nats)
+}
+
+/// The nats of a model on each frozen sequence, summed over its masked tokens, `[sequences]`.
+///
+/// # Errors
+/// As [`evaluate`].
+pub fn sequence_nats(model: &Path, masks: &Path, frozen: &FrozenMasks, precision: Precision) -> Result<Vec<f64>> {
+    let files = ModelFiles::find(model)?;
+    let Loaded { mut executor, capacity, .. } = Loaded::new(&files, frozen, masks, precision)?;
+    let mut nats = target_nats(&mut executor, &frozen_batches(frozen, &capacity)?)?.into_iter();
+    let sum = |targets: usize| nats.by_ref().take(targets).map(f64::from).sum();
+    Ok(frozen.sequences.iter().map(|one| one.masked.targets.len()).map(sum).collect())
+}
+
+/// A model that is ready to be asked.
+struct Loaded {
+    executor: Executor,
+    capacity: Capacity,
+    notes: Vec<String>,
+}
+
+impl Loaded {
+    /// Loads the weights of `files` with room for `frozen`, the masks of the file `masks`.
+    fn new(files: &ModelFiles, frozen: &FrozenMasks, masks: &Path, precision: Precision) -> Result<Self> {
+        check_tokenizer(files, frozen, masks)?;
+        let longest = frozen.sequences.iter().map(|one| one.masked.input_ids.len()).max().unwrap_or(0);
+        let positions = files.config.max_position_embeddings;
+        if longest > positions {
+            let hint = "freeze shorter windows with `tatabox mask freeze --set data.max_length=…`";
+            let expected = format!("sequences of at most {positions} tokens, as the model has");
+            return Err(Error::format(masks, "", expected, format!("{longest} tokens"), hint));
+        }
+        let masked = frozen.sequences.iter().map(|one| one.masked.targets.len()).max().unwrap_or(0);
+        let capacity = Capacity { tokens: longest.max(BATCH_TOKENS), masked: masked.max(BATCH_TOKENS / 2) };
+        let mut executor = Executor::new(bert::masked_lm(&files.config)?, capacity, precision, Mode::Evaluate)?;
+        let mut notes = files.notes.clone();
+        notes.extend(files.load(&mut executor, Head::Required)?);
+        Ok(Self { executor, capacity, notes })
+    }
 }
 
 /// What to evaluate, and on what.
@@ -210,19 +255,8 @@ pub struct Request<'a> {
 pub fn evaluate(request: Request<'_>) -> Result<Evaluation> {
     let files = ModelFiles::find(request.model)?;
     let frozen = FrozenMasks::read(request.masks)?;
-    check_tokenizer(&files, &frozen, request.masks)?;
-    let longest = frozen.sequences.iter().map(|one| one.masked.input_ids.len()).max().unwrap_or(0);
-    let positions = files.config.max_position_embeddings;
-    if longest > positions {
-        let hint = "freeze shorter windows with `tatabox mask freeze --set data.max_length=…`";
-        let expected = format!("sequences of at most {positions} tokens, as the model has");
-        return Err(Error::format(request.masks, "", expected, format!("{longest} tokens"), hint));
-    }
-    let masked = frozen.sequences.iter().map(|one| one.masked.targets.len()).max().unwrap_or(0);
-    let capacity = Capacity { tokens: longest.max(BATCH_TOKENS), masked: masked.max(BATCH_TOKENS / 2) };
-    let mut executor = Executor::new(bert::masked_lm(&files.config)?, capacity, request.precision, Mode::Evaluate)?;
-    let mut notes = files.notes.clone();
-    notes.extend(files.load(&mut executor, Head::Required)?);
+    let Loaded { mut executor, capacity, mut notes } =
+        Loaded::new(&files, &frozen, request.masks, request.precision)?;
     let start = std::time::Instant::now();
     let scores = score(&mut executor, &frozen, &frozen_batches(&frozen, &capacity)?)?;
     let tokens: usize = frozen.sequences.iter().map(|one| one.masked.input_ids.len()).sum();

@@ -18,7 +18,7 @@ use crate::data::{Batches, freeze, frozen_batches, sampler};
 use crate::dataset::{Dataset, baselines};
 use crate::error::{Error, Result};
 use crate::evaluate::ModelFiles;
-use crate::models::bert;
+use crate::models::{bert, fresh};
 use crate::observer::{Observer, Outcome};
 use crate::plan::{Plan, capacity, check_space, default_steps, fitting_capacity, measure, plan, precision};
 use crate::recipe::RunConfig;
@@ -45,8 +45,22 @@ pub struct Request<'a> {
 /// # Errors
 /// The recipe, the genome, the output directory or the machine cannot serve it; or a file cannot be written; or the loss is no number any more.
 pub fn start(request: Request<'_>, observer: &mut dyn Observer, stop: &AtomicBool) -> Result<Outcome> {
+    start_on(request, None, observer, stop)
+}
+
+/// As [`start`], with the frozen masks that held-out loss is measured on: several runs that are to be compared share one set. Without a set the run
+/// draws its own, under its own seed. The windows of a set must lie in what the recipe holds out.
+///
+/// # Errors
+/// As [`start`].
+pub fn start_on(
+    request: Request<'_>,
+    frozen: Option<&FrozenMasks>,
+    observer: &mut dyn Observer,
+    stop: &AtomicBool,
+) -> Result<Outcome> {
     check_vacant(request.output)?;
-    let prepared = Prepared::new(request.settings, &request.genome, request.init)?;
+    let prepared = Prepared::new(request.settings, &request.genome, request.init, frozen)?;
     prepared.notes.iter().for_each(|note| observer.message(note));
     observer.planned(&prepared.plan);
     check_space(&prepared.plan, &prepared.config, request.output)?;
@@ -142,24 +156,26 @@ struct Prepared {
 }
 
 impl Prepared {
-    fn new(mut settings: Settings, genome: &Genome, init: Option<&Path>) -> Result<Self> {
+    fn new(
+        mut settings: Settings,
+        genome: &Genome,
+        init: Option<&Path>,
+        frozen: Option<&FrozenMasks>,
+    ) -> Result<Self> {
         let init = init.map(ModelFiles::find).transpose()?;
         let mut notes = Vec::new();
         if let Some(files) = &init {
             take_sizes(&mut settings, files)?;
             notes.extend(files.notes.clone());
         }
-        if Isa::detect()? == Isa::Amx {
-            // Where the processor multiplies bf16 matrices itself, that is several times faster and learns as well.
-            settings.default_to("train.precision", Value::Text("bf16".to_string()), "this machine");
-        }
+        default_precision(&mut settings)?;
         let mut config = RunConfig::resolve(settings.clone())?;
         let training = sampler(&config, genome, Part::Train)?;
         let bert = config.bert()?;
         let graph = bert::masked_lm(&bert)?;
         let capacity = fitting_capacity(&config, &graph)?;
         let mut executor = Executor::new(graph.clone(), capacity, precision(&config), Mode::Train)?;
-        executor.initialize(config.seed);
+        fresh::initialize(&mut executor, &config)?;
         if let Some(files) = &init {
             notes.extend(files.load(&mut executor, Head::Optional)?);
         }
@@ -177,13 +193,25 @@ impl Prepared {
         if !holds_out && config.evaluate.sequences > 0 {
             notes.push("nothing is held out (`data.holdout`): held-out loss is not measured".to_string());
         }
-        let frozen = match config.evaluate.sequences {
-            windows if windows > 0 && holds_out => Some(freeze(&config, genome, windows)?),
+        let frozen = match (frozen, config.evaluate.sequences) {
+            (Some(frozen), _) => Some(frozen.clone()),
+            (None, windows) if windows > 0 && holds_out => Some(freeze(&config, genome, windows)?),
             _ => None,
         };
         let plan = plan(&config, &bert, &graph, &capacity, &training, speed, 0)?;
         Ok(Self { config, bert, executor, frozen, plan, notes })
     }
+}
+
+/// Where the processor multiplies bf16 matrices itself, that is several times faster and learns as well; a recipe's own word wins.
+///
+/// # Errors
+/// `TATABOX_CPU` asks for kernels that this machine lacks.
+pub fn default_precision(settings: &mut Settings) -> Result<()> {
+    if Isa::detect()? == Isa::Amx {
+        settings.default_to("train.precision", Value::Text("bf16".to_string()), "this machine");
+    }
+    Ok(())
 }
 
 /// Sizes and tokenizer of the model that a run starts from, where the recipe says nothing else.

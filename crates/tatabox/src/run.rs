@@ -26,7 +26,7 @@ pub const FROZEN: &str = "frozen.jsonl";
 /// A line a log or evaluation.
 pub const METRICS: &str = "metrics.jsonl";
 const STARTING: &str = ".starting";
-const LOCK: &str = ".lock";
+pub(crate) const LOCK: &str = ".lock";
 
 /// A run directory, locked by this process.
 #[derive(Debug)]
@@ -256,7 +256,8 @@ impl Drop for NewRun {
     }
 }
 
-fn lock(dir: &Path) -> Result<File> {
+/// Takes the lock of a directory; it is held as long as the file lives.
+pub(crate) fn lock(dir: &Path) -> Result<File> {
     let path = dir.join(LOCK);
     let file = OpenOptions::new()
         .create(true)
