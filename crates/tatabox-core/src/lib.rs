@@ -9,6 +9,7 @@
 pub mod error;
 pub mod names;
 pub mod rng;
+pub mod stats;
 pub mod units;
 
 pub mod seq;
@@ -20,6 +21,10 @@ pub mod genome;
 pub mod tokenizer;
 
 pub mod corpus;
+
+pub mod count;
+
+pub mod pmi;
 
 pub mod mask;
 

@@ -1,4 +1,6 @@
-//! Names that a user types: the nearest known one to a name nobody knows.
+//! Names that a user types: the nearest known one to a name nobody knows, and choices that have names.
+
+use crate::error::Error;
 
 /// The known name with the fewest edits from `word` (insert, delete, replace or swap of neighbours; case and `_` against `-` do not
 /// count), if it is near enough to be what was meant: at most a third of the longer word, and at least one edit is allowed.
@@ -44,6 +46,63 @@ fn edits(left: &[char], right: &[char]) -> usize {
         }
     }
     rows[left.len()][right.len()]
+}
+
+/// Writes an enum's names once: `Display`, `FromStr` (refusing an unknown name with the nearest known one) and serde through both.
+macro_rules! named {
+    ($type:ident, $key:literal, $($variant:ident = $name:literal),+) => {
+        impl $type {
+            /// The names in recipes.
+            pub const NAMES: &'static [&'static str] = &[$($name),+];
+        }
+
+        impl std::fmt::Display for $type {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(match self { $($type::$variant => $name),+ })
+            }
+        }
+
+        impl std::str::FromStr for $type {
+            type Err = $crate::error::Error;
+
+            fn from_str(name: &str) -> $crate::error::Result<Self> {
+                match name {
+                    $($name => Ok($type::$variant),)+
+                    _ => Err($crate::names::unknown_name($key, name, Self::NAMES)),
+                }
+            }
+        }
+
+        impl From<$type> for String {
+            fn from(value: $type) -> String {
+                value.to_string()
+            }
+        }
+
+        impl TryFrom<String> for $type {
+            type Error = $crate::error::Error;
+
+            fn try_from(name: String) -> $crate::error::Result<Self> {
+                name.parse()
+            }
+        }
+    };
+}
+pub(crate) use named;
+
+/// The error of a name that is not known. The nearest one stands in the message too, because serde keeps only that.
+pub(crate) fn unknown_name(key: &str, name: &str, known: &[&str]) -> Error {
+    let all = known.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    let near = nearest(name, known.iter().copied());
+    Error::Value {
+        key: key.into(),
+        got: format!("`{name}`"),
+        expected: match near {
+            Some(near) => format!("the nearest known name is `{near}` (known: {all})"),
+            None => format!("the known names are {all}"),
+        },
+        hint: near.map_or(String::new(), |near| format!("set `{key} = \"{near}\"`")),
+    }
 }
 
 #[cfg(test)]

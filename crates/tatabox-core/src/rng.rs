@@ -22,6 +22,8 @@ pub enum Purpose {
     Simulate = 5,
     /// Tests and everything that is not saved.
     Test = 6,
+    /// Scores that are shuffled over the k-mers, as a control.
+    Permute = 7,
     /// Permutation tests and bootstraps.
     Resample = 8,
 }

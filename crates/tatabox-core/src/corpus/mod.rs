@@ -9,3 +9,4 @@ mod tiling;
 
 pub use holdout::{Holdout, Region};
 pub use sampler::{Part, Sampler, SamplerConfig, Sampling, Window};
+pub(crate) use segments::Segments;

@@ -102,6 +102,11 @@ impl Genome {
         self.store.read(contig, range, out);
     }
 
+    /// A contig's bases as the file holds them: four a byte, the first in the highest bits, in UCSC's order (T, C, A, G); runs of N hold anything.
+    pub(crate) fn packed(&self, contig: usize) -> &[u8] {
+        self.store.packed(contig)
+    }
+
     /// The stretches of a contig without N, in order.
     pub fn acgt_segments(&self, contig: usize) -> Vec<Range<u64>> {
         acgt_segments(&self.store, contig)

@@ -8,6 +8,8 @@ pub mod whole;
 
 pub mod input;
 
+pub(crate) mod lines;
+
 pub mod fasta;
 
 pub mod twobit;

@@ -1,69 +1,9 @@
 //! The choices of the `[mask]` table that have names.
 
-use std::fmt;
-use std::str::FromStr;
-
 use serde::{Deserialize, Serialize};
 
 use super::CorruptionUnit;
-use crate::error::{Error, Result};
-use crate::names::nearest;
-
-/// Writes an enum's names once: `Display`, `FromStr` (refusing an unknown name with the nearest known one) and serde through both.
-macro_rules! named {
-    ($type:ident, $key:literal, $($variant:ident = $name:literal),+) => {
-        impl $type {
-            /// The names in recipes.
-            pub const NAMES: &'static [&'static str] = &[$($name),+];
-        }
-
-        impl fmt::Display for $type {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(match self { $($type::$variant => $name),+ })
-            }
-        }
-
-        impl FromStr for $type {
-            type Err = Error;
-
-            fn from_str(name: &str) -> Result<Self> {
-                match name {
-                    $($name => Ok($type::$variant),)+
-                    _ => Err(unknown_name($key, name, Self::NAMES)),
-                }
-            }
-        }
-
-        impl From<$type> for String {
-            fn from(value: $type) -> String {
-                value.to_string()
-            }
-        }
-
-        impl TryFrom<String> for $type {
-            type Error = Error;
-
-            fn try_from(name: String) -> Result<Self> {
-                name.parse()
-            }
-        }
-    };
-}
-
-/// The error of a name that is not known. The nearest one stands in the message too, because serde keeps only that.
-fn unknown_name(key: &str, name: &str, known: &[&str]) -> Error {
-    let all = known.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-    let near = nearest(name, known.iter().copied());
-    Error::Value {
-        key: key.into(),
-        got: format!("`{name}`"),
-        expected: match near {
-            Some(near) => format!("the nearest known name is `{near}` (known: {all})"),
-            None => format!("the known names are {all}"),
-        },
-        hint: near.map_or(String::new(), |near| format!("set `{key} = \"{near}\"`")),
-    }
-}
+use crate::names::named;
 
 /// Which tokens are masked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

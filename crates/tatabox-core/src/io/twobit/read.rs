@@ -136,6 +136,12 @@ impl TwoBit {
         }
     }
 
+    /// The packed bytes of a contig: four bases each, the first in the highest bits, T = 0, C = 1, A = 2, G = 3; runs of N hold anything.
+    pub(crate) fn packed(&self, contig: usize) -> &[u8] {
+        let record = &self.records[contig];
+        &self.slice()[record.packed..][..record.bases.div_ceil(4) as usize]
+    }
+
     /// The runs of N of a contig, in order.
     pub fn n_blocks(&self, contig: usize) -> impl Iterator<Item = Range<u64>> + '_ {
         let record = &self.records[contig];
