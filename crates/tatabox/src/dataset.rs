@@ -6,13 +6,11 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use tatabox_core::baseline::{BaselineScores, Baselines};
 use tatabox_core::corpus::{Holdout, Region, Sampler};
+use tatabox_core::count::{Strands, count};
 use tatabox_core::genome::{Genome, GenomeCard};
 use tatabox_core::mask::frozen::FrozenMasks;
 
 use crate::error::{Error, Result};
-
-/// Bases that are counted at once for the baselines.
-const STRETCH: u64 = 1 << 22;
 
 /// What a run is trained on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -101,35 +99,9 @@ pub fn baselines(
     both_strands: bool,
     frozen: &FrozenMasks,
 ) -> Result<Vec<BaselineScores>> {
-    let mut baselines = Baselines::new(&frozen.tokenizer);
-    let mut codes = Vec::new();
-    for contig in 0..genome.contigs().len() {
-        for segment in genome.acgt_segments(contig) {
-            let mut start = segment.start;
-            while start < segment.end {
-                // From `start`, the stretch ends where something held out begins; what is held out is skipped.
-                let inside =
-                    held_out.iter().find(|held| held.contig == contig && held.start <= start && start < held.end);
-                if let Some(held) = inside {
-                    start = held.end;
-                    continue;
-                }
-                let next = held_out
-                    .iter()
-                    .filter(|held| held.contig == contig && held.start > start)
-                    .map(|held| held.start)
-                    .min();
-                let end = segment.end.min(next.unwrap_or(u64::MAX)).min(start + STRETCH);
-                genome.read(contig, start..end, &mut codes);
-                baselines.observe(&codes);
-                start = end;
-            }
-        }
-    }
-    if both_strands {
-        baselines.add_reverse_complement();
-    }
-    Ok(baselines.score(frozen)?)
+    let strands = if both_strands { Strands::Both } else { Strands::Forward };
+    let counts = count(genome, held_out, Baselines::lengths(&frozen.tokenizer), strands, &|_| ())?;
+    Ok(Baselines::new(&frozen.tokenizer, counts)?.score(frozen)?)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! A state is the last five bases. Only states that agree with the visible bases are kept: after five visible bases there is one. The posterior of a masked
 //! k-mer is the product of the forward weight before it, its own transitions and the backward weight after it, so k needs no longer states.
 
-use super::{HIDDEN, KmerCounts};
+use super::HIDDEN;
 
 /// Bases that the next one depends on.
 pub(super) const ORDER: usize = 5;
@@ -34,10 +34,10 @@ pub struct Posteriors<'a> {
 }
 
 impl Markov {
-    /// The chain of counted 6-mers, a half added to every count.
-    pub fn new(sixmers: &KmerCounts) -> Self {
-        debug_assert_eq!(sixmers.k(), ORDER + 1);
-        let smoothed: Vec<f64> = sixmers.counts().iter().map(|&count| count as f64 + SMOOTHING).collect();
+    /// The chain of the counts of all 6-mers, `[4^6]`, a half added to every count.
+    pub fn new(sixmers: &[u64]) -> Self {
+        debug_assert_eq!(sixmers.len(), 4 * STATES);
+        let smoothed: Vec<f64> = sixmers.iter().map(|&count| count as f64 + SMOOTHING).collect();
         let after: Vec<f64> = smoothed.chunks(4).map(|bases| bases.iter().sum()).collect();
         let total: f64 = after.iter().sum();
         let next = smoothed.iter().enumerate().map(|(number, count)| count / after[number >> 2]).collect();
@@ -121,18 +121,18 @@ fn step(state: u16, base: u8) -> (u16, usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::count::{Strands, count_sequences};
     use crate::rng::{Purpose, SeededRng};
 
     fn markov() -> Markov {
-        let mut counts = KmerCounts::new(6);
         let mut rng = SeededRng::new(2, Purpose::Test, 0, 0);
         let mut last = 0;
         let bases = (0..4_000).map(|_| {
             last = if rng.chance(0.5) { (last + 3) % 4 } else { rng.below(4) as u8 };
             last
         });
-        counts.observe(&bases.collect::<Vec<u8>>());
-        Markov::new(&counts)
+        let counts = count_sequences(&[&bases.collect::<Vec<u8>>()], 6..=6, Strands::Forward).unwrap();
+        Markov::new(counts.of(6).unwrap())
     }
 
     /// The probability of the bases, by the sum over the five unknown bases before them.

@@ -9,12 +9,14 @@
 //! A base is visible where a token that was not selected covers it. Selected tokens never count, not even the 10 % that are left as they are: a reader
 //! cannot tell these from the replaced ones.
 
-mod counts;
 mod kmer;
 mod markov;
 
+use std::ops::RangeInclusive;
+
 use serde::{Deserialize, Serialize};
 
+use crate::count::KmerCounts;
 use crate::error::{Error, Result};
 use crate::mask::Hidden;
 use crate::mask::frozen::{FrozenMasks, FrozenSequence};
@@ -22,7 +24,6 @@ use crate::score::{ScoreSums, Scores};
 use crate::tokenizer::Tokenizer;
 use crate::units::TokenPos;
 
-pub use counts::KmerCounts;
 pub use kmer::KmerFrequency;
 pub use markov::Markov;
 
@@ -44,15 +45,15 @@ pub struct BaselineScores {
 /// # Examples
 /// ```
 /// use tatabox_core::baseline::Baselines;
+/// use tatabox_core::count::{Strands, count_sequences};
 /// use tatabox_core::mask::frozen::{Freezer, Origin};
 /// use tatabox_core::tokenizer::{Tokenizer, TokenizerConfig};
 /// let codes: Vec<u8> = (0..600).map(|base| [0, 0, 1, 2, 3, 1][base % 6]).collect(); // AATCGT again and again
 /// let tokenizer = Tokenizer::new(TokenizerConfig::default())?;
 /// let origin = Origin { contig: "c".into(), start: 0, bases: 600, reverse: false };
 /// let masks = Freezer::new(tokenizer.clone(), 1).freeze_all([Ok((codes.clone(), origin))])?;
-/// let mut baselines = Baselines::new(&tokenizer);
-/// baselines.observe(&codes);
-/// let scores = baselines.score(&masks)?;
+/// let counts = count_sequences(&[&codes], Baselines::lengths(&tokenizer), Strands::Forward)?;
+/// let scores = Baselines::new(&tokenizer, counts)?.score(&masks)?;
 /// assert_eq!(scores[0].name, "uniform");
 /// assert!((scores[0].scores.overall.bits_per_hidden_base.unwrap() - 2.0).abs() < 1e-9);
 /// assert!(scores[2].scores.overall.perplexity < 1.2); // five bases say the sixth
@@ -60,26 +61,29 @@ pub struct BaselineScores {
 /// ```
 #[derive(Clone, Debug)]
 pub struct Baselines {
-    kmers: KmerCounts,
-    sixmers: KmerCounts,
+    k: usize,
+    counts: KmerCounts,
 }
 
 impl Baselines {
-    /// Nothing counted yet, for the k-mers of a tokenizer.
-    pub fn new(tokenizer: &Tokenizer) -> Self {
-        Self { kmers: KmerCounts::new(tokenizer.k()), sixmers: KmerCounts::new(markov::ORDER + 1) }
+    /// The lengths of k-mers that the baselines of a tokenizer need the counts of.
+    pub fn lengths(tokenizer: &Tokenizer) -> RangeInclusive<usize> {
+        let markov = markov::ORDER + 1;
+        tokenizer.k().min(markov)..=tokenizer.k().max(markov)
     }
 
-    /// Counts a stretch of training bases; k-mers over anything but A, C, G, T are left out. Stretches are counted apart: none reaches into the next.
-    pub fn observe(&mut self, codes: &[u8]) {
-        self.kmers.observe(codes);
-        self.sixmers.observe(codes);
-    }
-
-    /// Adds the counts of the other strand, for a model that is trained on both.
-    pub fn add_reverse_complement(&mut self) {
-        self.kmers.add_reverse_complement();
-        self.sixmers.add_reverse_complement();
+    /// The baselines of a tokenizer, by counts on the training part (on both strands, for a model that is trained on both).
+    ///
+    /// # Errors
+    /// [`Error::Data`] where the counts lack one of [`Baselines::lengths`].
+    pub fn new(tokenizer: &Tokenizer, counts: KmerCounts) -> Result<Self> {
+        for k in [tokenizer.k(), markov::ORDER + 1] {
+            if counts.of(k).is_none() {
+                let what = format!("the baselines need the counts of {k}-mers, and there are none");
+                return Err(Error::Data { what, hint: String::new() });
+            }
+        }
+        Ok(Self { k: tokenizer.k(), counts })
     }
 
     /// The scores of all baselines on frozen masks.
@@ -87,16 +91,17 @@ impl Baselines {
     /// # Errors
     /// [`Error::Value`] where the masks have another k; [`Error::Data`] where they ask nothing or their ids contradict each other.
     pub fn score(&self, masks: &FrozenMasks) -> Result<Vec<BaselineScores>> {
-        if masks.tokenizer.k() != self.kmers.k() {
+        if masks.tokenizer.k() != self.k {
             return Err(Error::Value {
                 key: "tokenizer.k".into(),
-                got: self.kmers.k().to_string(),
+                got: self.k.to_string(),
                 expected: format!("the frozen masks have k = {}", masks.tokenizer.k()),
                 hint: String::new(),
             });
         }
-        let mut frequency = KmerFrequency::new(&self.kmers);
-        let markov = Markov::new(&self.sixmers);
+        let of = |k: usize| self.counts.of(k).expect("the lengths were checked");
+        let mut frequency = KmerFrequency::new(of(self.k));
+        let markov = Markov::new(of(markov::ORDER + 1));
         let mut sums = [ScoreSums::default(), ScoreSums::default(), ScoreSums::default()];
         let [uniform_sums, frequency_sums, markov_sums] = &mut sums;
         for sequence in &masks.sequences {
@@ -145,6 +150,7 @@ impl Asked {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::count::{Strands, count_sequences};
     use crate::mask::frozen::{Freezer, Origin};
     use crate::rng::{Purpose, SeededRng};
     use crate::tokenizer::TokenizerConfig;
@@ -154,6 +160,12 @@ mod tests {
             |codes: &Vec<u8>| Origin { contig: "c".into(), start: 0, bases: codes.len() as u64, reverse: false };
         let windows = sequences.iter().map(|codes| Ok((codes.clone(), origin(codes))));
         Freezer::new(tokenizer.clone(), 5).freeze_all(windows).unwrap()
+    }
+
+    /// The baselines that have counted these sequences.
+    fn baselines(tokenizer: &Tokenizer, sequences: &[&[u8]]) -> Baselines {
+        let counts = count_sequences(sequences, Baselines::lengths(tokenizer), Strands::Forward).unwrap();
+        Baselines::new(tokenizer, counts).unwrap()
     }
 
     /// Bases of a chain in which a base follows the one before it more often than any other.
@@ -173,7 +185,7 @@ mod tests {
             let tokenizer = Tokenizer::new(TokenizerConfig { k, stride, ..TokenizerConfig::default() }).unwrap();
             let set = masks(&tokenizer, &[chain(300, 0), chain(40, 1)]);
             // Nothing was observed: every count is the smoothing's.
-            for scores in Baselines::new(&tokenizer).score(&set).unwrap() {
+            for scores in baselines(&tokenizer, &[]).score(&set).unwrap() {
                 let bits = scores.scores.overall.bits_per_hidden_base.unwrap();
                 assert!((bits - 2.0).abs() < 1e-9, "{}: {bits}", scores.name);
             }
@@ -183,8 +195,7 @@ mod tests {
     #[test]
     fn on_a_chain_the_markov_model_is_best_and_near_the_truth() {
         let tokenizer = Tokenizer::new(TokenizerConfig::default()).unwrap();
-        let mut baselines = Baselines::new(&tokenizer);
-        baselines.observe(&chain(400_000, 100));
+        let baselines = baselines(&tokenizer, &[&chain(400_000, 100)]);
         let held_out: Vec<Vec<u8>> = (0..60).map(|index| chain(515, index)).collect();
         let scores = baselines.score(&masks(&tokenizer, &held_out)).unwrap();
         let bits = |index: usize, mask: usize| scores[index].scores.by_mask[mask].score.bits_per_hidden_base.unwrap();
@@ -199,7 +210,16 @@ mod tests {
     fn masks_of_another_k_are_refused() {
         let three = Tokenizer::new(TokenizerConfig { k: 3, ..TokenizerConfig::default() }).unwrap();
         let six = Tokenizer::new(TokenizerConfig::default()).unwrap();
-        let error = Baselines::new(&six).score(&masks(&three, &[chain(50, 0)])).unwrap_err();
+        let error = baselines(&six, &[]).score(&masks(&three, &[chain(50, 0)])).unwrap_err();
         assert_eq!(error.to_string(), "`tokenizer.k` is 6, but the frozen masks have k = 3");
+    }
+
+    #[test]
+    fn counts_of_other_lengths_are_refused() {
+        let eight = Tokenizer::new(TokenizerConfig { k: 8, ..TokenizerConfig::default() }).unwrap();
+        assert_eq!(Baselines::lengths(&eight), 6..=8);
+        let counts = count_sequences(&[&chain(50, 0)], 6..=7, Strands::Forward).unwrap();
+        let error = Baselines::new(&eight, counts).unwrap_err();
+        assert_eq!(error.to_string(), "the baselines need the counts of 8-mers, and there are none");
     }
 }
