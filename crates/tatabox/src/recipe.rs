@@ -54,6 +54,8 @@ pub struct ModelSettings {
     pub hidden_dropout_prob: f64,
     pub attention_probs_dropout_prob: f64,
     pub initializer_range: f64,
+    pub token_init: String,
+    pub position_init: String,
 }
 
 /// Which windows of the genome are read.
@@ -273,6 +275,8 @@ fn resolve_model(s: &mut Settings) -> Result<ModelSettings> {
         hidden_dropout_prob: rate(s, "hidden_dropout_prob")?,
         attention_probs_dropout_prob: rate(s, "attention_probs_dropout_prob")?,
         initializer_range: s.number("model.initializer_range", 0.02, 1e-6..=1.0)?,
+        token_init: s.choice("model.token_init", "composed", &["composed", "normal"])?.to_string(),
+        position_init: s.choice("model.position_init", "sinusoidal", &["sinusoidal", "normal"])?.to_string(),
     };
     let (hidden, heads) = (model.hidden_size, model.num_attention_heads);
     if !hidden.is_multiple_of(heads) {
@@ -465,6 +469,8 @@ mod tests {
             "model.hidden_dropout_prob = 1",
             "model.layer_norm_eps = 0",
             "model.initializer_range = 0",
+            "model.token_init = \"random\"",
+            "model.position_init = \"rotary\"",
             "tokenizer.k = 9",
             "tokenizer.k = 2",
             "tokenizer.stride = 2",

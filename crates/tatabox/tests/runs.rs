@@ -210,6 +210,9 @@ fn a_run_learns_a_genome_of_one_repeat() {
         "train.learning_rate=0.01",
         "train.micro_batch_tokens=0",
         "model.hidden_dropout_prob=0",
+        // In 12 tokens of 32 columns, fresh positions must differ from each other more than sinusoids do.
+        "model.token_init=normal",
+        "model.position_init=normal",
         "checkpoint.every=150",
     ];
     let outcome = world.start("run", &set, &mut (), &AtomicBool::new(false)).unwrap();
@@ -219,7 +222,7 @@ fn a_run_learns_a_genome_of_one_repeat() {
         lines.filter(|line| line["kind"] == "evaluation").map(|line| line["loss"].as_f64().unwrap()).collect();
     assert_eq!(losses.len(), 3);
     // Who knows nothing but the seven tokens of the repeat (on two strands) has ln 14.
-    assert!(losses[2] < losses[0] && outcome.loss.unwrap() < 14f64.ln() - 0.5, "{losses:?}");
+    eprintln!("{losses:?} {:?}", outcome.loss); assert!(losses[2] < losses[0] && outcome.loss.unwrap() < 14f64.ln() - 0.5, "{losses:?}");
 }
 
 #[test]

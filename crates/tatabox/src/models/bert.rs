@@ -6,6 +6,11 @@
 use crate::config::BertConfig;
 use tatabox_engine::{Graph, Init, ParamId, ParamSpec, Result, TensorId};
 
+/// The table of token embeddings, which is the decoder too.
+pub const WORD_EMBEDDINGS: &str = "bert.embeddings.word_embeddings.weight";
+/// The table of position embeddings.
+pub const POSITION_EMBEDDINGS: &str = "bert.embeddings.position_embeddings.weight";
+
 /// The graph of a BERT that learns to guess masked tokens.
 ///
 /// # Errors
@@ -16,7 +21,7 @@ pub fn masked_lm(config: &BertConfig) -> Result<Graph> {
     let std = config.initializer_range as f32;
     let word = graph.param(ParamSpec {
         zero_row: config.pad_token_id.filter(|row| *row < config.vocab_size),
-        ..ParamSpec::matrix("bert.embeddings.word_embeddings.weight", [config.vocab_size, hidden], std)
+        ..ParamSpec::matrix(WORD_EMBEDDINGS, [config.vocab_size, hidden], std)
     });
     let mut x = embeddings(&mut graph, config, word)?;
     for layer in 0..config.num_hidden_layers {
@@ -35,11 +40,10 @@ pub fn masked_lm(config: &BertConfig) -> Result<Graph> {
 /// `[tokens, hidden]`
 fn embeddings(graph: &mut Graph, config: &BertConfig, word: ParamId) -> Result<TensorId> {
     let mut table = |name: &str, rows| {
-        let name = format!("bert.embeddings.{name}.weight");
         graph.param(ParamSpec::matrix(name, [rows, config.hidden_size], config.initializer_range as f32))
     };
-    let position = table("position_embeddings", config.max_position_embeddings);
-    let token_type = table("token_type_embeddings", config.type_vocab_size);
+    let position = table(POSITION_EMBEDDINGS, config.max_position_embeddings);
+    let token_type = table("bert.embeddings.token_type_embeddings.weight", config.type_vocab_size);
     let norm = graph.norm_params("bert.embeddings.LayerNorm", config.hidden_size, config.layer_norm_eps as f32);
     graph.embeddings(word, position, token_type, norm, config.hidden_dropout_prob as f32)
 }
