@@ -5,8 +5,8 @@ use std::path::Path;
 use super::write::HEADER;
 use super::{KmerCounts, LONGEST, kmer};
 use crate::error::Result;
-use crate::io::input::{Input, STDIN};
-use crate::io::lines::{Lines, quoted};
+use crate::io::input::STDIN;
+use crate::io::lines::{Lines, head, quoted};
 use crate::io::twobit::is_twobit;
 
 const WHAT: &str = "k-mer counts";
@@ -24,10 +24,9 @@ pub fn is_table(path: &Path) -> Result<bool> {
     if path == Path::new(STDIN) {
         return Ok(false);
     }
-    let mut input = Input::open(path)?;
-    let head = input.fill(String::new)?;
+    let head = head(path)?;
     let text = head.trim_ascii_start();
-    if text.is_empty() || is_twobit(head) || text.starts_with(b"\xef\xbb\xbf") || text.contains(&0) {
+    if text.is_empty() || is_twobit(&head) || text.starts_with(b"\xef\xbb\xbf") || text.contains(&0) {
         return Ok(false);
     }
     if text[0] != b'>' {
@@ -181,3 +180,6 @@ impl Table<'_> {
         smaller >= ENOUGH
     }
 }
+
+#[cfg(test)]
+mod tests;

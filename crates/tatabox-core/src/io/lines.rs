@@ -62,6 +62,14 @@ impl Lines {
     }
 }
 
+/// The first bytes of a file, unpacked: a few lines at least, or all there is.
+///
+/// # Errors
+/// The file cannot be read.
+pub(crate) fn head(path: &Path) -> Result<Vec<u8>> {
+    Ok(Input::open(path)?.fill(String::new)?.to_vec())
+}
+
 /// A piece of text as an error quotes it: in backticks, its beginning only if it is long.
 pub(crate) fn quoted(text: &str) -> String {
     let mut shown: String = text.chars().take(40).flat_map(char::escape_debug).collect();

@@ -6,13 +6,22 @@ use std::path::Path;
 use super::{LENGTHS, PmiRow, PmiTable};
 use crate::count::kmer;
 use crate::error::Result;
-use crate::io::lines::{Lines, quoted};
+use crate::io::input::STDIN;
+use crate::io::lines::{Lines, head, quoted};
 use crate::io::whole;
 
 const HEADER: &str = "kmer\tcount\tpmi\tnpmi\trank";
 const NONE: &str = "NA";
 const HINT: &str = "give a table that `tatabox pmi … -o` has written";
 const AGAIN: &str = "the table is torn or was changed; make it again with `tatabox pmi`";
+
+/// True where a file begins as a table of scores does; standard input is none.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn is_table(path: &Path) -> Result<bool> {
+    Ok(path != Path::new(STDIN) && head(path)?.starts_with(b"kmer\tcount\t"))
+}
 
 impl PmiTable {
     /// Writes the table whole, or leaves what was there.
@@ -90,5 +99,66 @@ impl PmiTable {
             return Err(lines.wrong_whole("scores of k-mers", "none with a rank", AGAIN));
         }
         Ok(Self::new(k, counts.into_iter().flatten().collect(), rows))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::table::Score;
+    use super::*;
+
+    fn table() -> PmiTable {
+        let score = |kmer: usize| (kmer % 3 != 0).then(|| Score { pmi: kmer as f64 / 3.0, npmi: 0.1 * kmer as f64 });
+        PmiTable::ranked(2, (0..16).collect(), (0..16).map(score).collect())
+    }
+
+    /// The error of reading this text, without the folder's name.
+    fn refused(text: &str) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pmi.tsv");
+        std::fs::write(&path, text).unwrap();
+        let error = PmiTable::read(&path).unwrap_err();
+        assert!(error.hint().is_some() && !error.is_usage(), "{error}");
+        error.to_string().replace(&format!("{}/", folder.path().display()), "")
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pmi.tsv");
+        for table in [table(), table().permuted(4)] {
+            table.write(&path).unwrap();
+            assert_eq!(PmiTable::read(&path).unwrap(), table);
+            assert!(is_table(&path).unwrap());
+        }
+    }
+
+    #[test]
+    fn a_table_that_was_changed_or_torn_names_the_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pmi.tsv");
+        table().write(&path).unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let best = text.lines().nth(1).unwrap();
+        assert_eq!(best, "GC\t14\t4.666666666666667\t1.4000000000000001\t1");
+        let with = |from: &str, to: &str| refused(&text.replacen(from, to, 1));
+        assert_eq!(
+            with("kmer\tcount\tpmi", "kmer\tpmi"),
+            "`pmi.tsv`, line 1: expected the header `kmer\\tcount\\tpmi\\tnpmi\\trank`, got `kmer\\tpmi\\tnpmi\\trank`"
+        );
+        assert_eq!(with("\nGC\t", "\nGX\t"), "`pmi.tsv`, line 2: expected a k-mer of 2 letters A, C, G, T, got `GX`");
+        assert_eq!(with("\nGT\t", "\nGTA\t"), "`pmi.tsv`, line 3: expected a k-mer of 2 letters A, C, G, T, got `GTA`");
+        assert_eq!(with("\nGT\t", "\nGC\t"), "`pmi.tsv`, line 3: expected each k-mer once, got `GC` again");
+        assert!(with("GC\t14", "GC\t-1").starts_with("`pmi.tsv`, line 2: expected a count"));
+        assert!(with("\t4.66", "\tinf\t4.66").contains("line 2: expected five columns, got 6"));
+        assert!(with("4.666666666666667", "NaN").contains("line 2: expected a score"));
+        assert!(with("\t1\n", "\t2\n").contains("line 2: expected rank 1, got `2`"));
+        assert!(with("1.4000000000000001", "0.2").contains("line 3: expected at most the npmi"));
+        let (short, _) = text.trim_end().rsplit_once('\n').unwrap();
+        assert!(refused(&format!("{short}\n")).contains("expected all 16 k-mers of length 2, got 15; `GG` is missing"));
+        assert!(refused(short).contains("expected a line end, got the end of the file; it was cut short"));
+        assert!(refused(text.lines().next().unwrap()).contains("expected a line end"));
+        assert!(refused("kmer\tcount\tpmi\tnpmi\trank\n").contains("none with a rank"));
+        assert!(refused("").contains("an empty file"));
     }
 }

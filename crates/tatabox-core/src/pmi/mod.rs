@@ -10,7 +10,9 @@
 //! (Equations of "PMI-guided masking", section 4.1, after Levine et al., 2021.) k-mers with f < c have no rank; rank 1 has the highest NPMI. The program that
 //! came with the paper computes something else, so there is more than one [`Scorer`].
 
+mod compare;
 mod file;
+mod motif;
 mod score;
 mod segmentation;
 mod table;
@@ -18,6 +20,9 @@ mod table;
 use serde::{Deserialize, Serialize};
 
 use crate::names::named;
+pub use compare::{Comparison, Overlap};
+pub use file::is_table;
+pub use motif::{MotifKmer, MotifRanks, Rule};
 pub use table::{PmiRow, PmiTable};
 
 /// The lengths that can be scored: one base has no parts.
@@ -52,4 +57,20 @@ pub enum Threshold {
     FirstQuartile,
     /// A count, at least 1.
     Count(u64),
+}
+
+impl Threshold {
+    /// The threshold as a count, for the counts of all k-mers, `[4^k]`.
+    pub fn least(self, counts: &[u64]) -> u64 {
+        let mut seen: Vec<u64> = counts.iter().copied().filter(|&count| count > 0).collect();
+        let quartile = |seen: &mut Vec<u64>| {
+            let at = seen.len() / 4;
+            if seen.is_empty() { 1 } else { *seen.select_nth_unstable(at).1 }
+        };
+        match self {
+            Threshold::Count(count) => count,
+            Threshold::FirstQuartile => quartile(&mut seen),
+            Threshold::Default => quartile(&mut seen).min(PAPER_THRESHOLD),
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use super::segmentation::best;
 use super::table::Score;
-use super::{LENGTHS, PAPER_THRESHOLD, PmiTable, Scorer, Threshold};
+use super::{LENGTHS, PmiTable, Scorer, Threshold};
 use crate::count::{KmerCounts, kmer};
 use crate::error::{Error, Result};
 
@@ -120,21 +120,10 @@ fn agree(words: &[u64], shorter: &[&[u64]], k: usize) -> Result<()> {
     Ok(())
 }
 
-/// The threshold c.
+/// The threshold c, which some k-mer reaches.
 fn least(words: &[u64], threshold: Threshold) -> Result<u64> {
-    let mut seen: Vec<u64> = words.iter().copied().filter(|&count| count > 0).collect();
-    let most = seen.iter().max().copied().unwrap_or(0);
-    let quartile = if seen.is_empty() {
-        1
-    } else {
-        let at = seen.len() / 4;
-        *seen.select_nth_unstable(at).1
-    };
-    let least = match threshold {
-        Threshold::Count(count) => count,
-        Threshold::FirstQuartile => quartile,
-        Threshold::Default => quartile.min(PAPER_THRESHOLD),
-    };
+    let most = words.iter().max().copied().unwrap_or(0);
+    let least = threshold.least(words);
     if most >= least {
         return Ok(least);
     }

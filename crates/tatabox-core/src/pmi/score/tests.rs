@@ -1,5 +1,6 @@
 use super::*;
 use crate::count::{Strands, count_sequences};
+use crate::pmi::PAPER_THRESHOLD;
 use crate::rng::{Purpose, SeededRng};
 
 fn number(word: &str) -> usize {

@@ -1,0 +1,150 @@
+use super::*;
+use crate::count::{Strands, count_sequences};
+use crate::rng::{Purpose, SeededRng};
+use std::path::PathBuf;
+use tempfile::TempDir;
+
+fn file(text: impl AsRef<[u8]>) -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("counts.tsv");
+    std::fs::write(&path, text).unwrap();
+    (folder, path)
+}
+
+fn read(text: &str) -> Result<KmerCounts> {
+    let (_folder, path) = file(text);
+    KmerCounts::read(&path)
+}
+
+/// The error of a table, without the folder's name.
+fn refused(text: &str) -> String {
+    let (folder, path) = file(text);
+    let error = KmerCounts::read(&path).unwrap_err();
+    assert!(error.hint().is_some() && !error.is_usage(), "{error}");
+    error.to_string().replace(&format!("{}/", folder.path().display()), "")
+}
+
+fn codes() -> Vec<u8> {
+    let mut rng = SeededRng::new(4, Purpose::Test, 0, 0);
+    (0..5_000).map(|_| rng.below(4) as u8).collect()
+}
+
+fn counts(lengths: std::ops::RangeInclusive<usize>, strands: Strands) -> KmerCounts {
+    count_sequences(&[&codes()], lengths, strands).unwrap()
+}
+
+/// As `jellyfish dump` prints: FASTA, only what occurs.
+fn dump(counts: &KmerCounts, columns: bool, keep: impl Fn(usize, usize) -> bool) -> String {
+    let mut text = String::new();
+    for k in counts.lengths() {
+        for (number, &count) in counts.of(k).unwrap().iter().enumerate() {
+            if count > 0 && keep(number, k) {
+                let word = kmer::spell(number, k);
+                text += &if columns { format!("{word} {count}\n") } else { format!(">{count}\n{word}\n") };
+            }
+        }
+    }
+    text
+}
+
+#[test]
+fn what_is_written_is_read_back_packed_or_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("counts.tsv");
+    for counts in [counts(1..=6, Strands::Forward), counts(7..=7, Strands::Both)] {
+        counts.write(&path).unwrap();
+        assert!(KmerCounts::read(&path).unwrap() == counts);
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        std::io::Write::write_all(&mut gzip, &std::fs::read(&path).unwrap()).unwrap();
+        let (_folder, packed) = file(gzip.finish().unwrap());
+        assert!(KmerCounts::read(&packed).unwrap() == counts);
+    }
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert!(text.starts_with("kmer\tcount\nAAAAAAA\t"), "{}", &text[..40]);
+}
+
+#[test]
+fn jellyfishs_dumps_are_read_in_both_forms() {
+    let counts = counts(1..=6, Strands::Forward);
+    for columns in [false, true] {
+        assert!(read(&dump(&counts, columns, |_, _| true)).unwrap() == counts);
+    }
+    assert!(read(&dump(&counts, true, |_, _| true).replace(' ', "\t")).unwrap() == counts);
+}
+
+#[test]
+fn a_dump_of_canonical_kmers_is_spread_over_both_strands() {
+    let both = counts(1..=6, Strands::Both);
+    let canonical =
+        |number: usize, k: usize| kmer::spell(number, k) <= kmer::spell(kmer::reverse_complement(number, k), k);
+    // jellyfish count -C counts a place once, whichever strand: a palindrome has half of what both strands have.
+    let mut once = both.clone();
+    for k in 1..=6 {
+        let palindrome = |number: usize| kmer::reverse_complement(number, k) == number;
+        let table = both.of(k).unwrap().iter().enumerate();
+        once.set(k, table.map(|(number, &count)| if palindrome(number) { count / 2 } else { count }).collect());
+    }
+    assert!(read(&dump(&once, false, canonical)).unwrap() == both);
+    // One k-mer that is not canonical, and it is a table of one strand; so is a table too small to tell.
+    let one_more = dump(&once, false, canonical) + ">1\nTTTTTT\n";
+    assert_eq!(read(&one_more).unwrap().of(6).unwrap()[kmer::number(b"TTTTTT").unwrap()], 1);
+    assert_eq!(read("AC 3\nAG 2\n").unwrap().of(2).unwrap().iter().sum::<u64>(), 5);
+}
+
+#[test]
+fn what_is_no_table_of_counts_names_the_line() {
+    let header = "kmer\tcount\n";
+    for (text, message) in [
+        (
+            "kmer,count\n",
+            "`counts.tsv`, line 1: expected the header `kmer<TAB>count`, or Jellyfish's dump, got `kmer,count`",
+        ),
+        ("A 1\nT x\n", "`counts.tsv`, line 2: expected a count of 0 or more, got `x`"),
+        ("A 1\nT -5\n", "`counts.tsv`, line 2: expected a count of 0 or more, got `-5`"),
+        ("A 1\nT 1.5\n", "`counts.tsv`, line 2: expected a count of 0 or more, got `1.5`"),
+        ("A 18446744073709551616\n", "`counts.tsv`, line 1: expected a count below 2^64, got `18446744073709551616`"),
+        (
+            "A 18446744073709551615\nT 1\n",
+            "`counts.tsv`: expected counts of length 1 whose sum is below 2^64, got more",
+        ),
+        ("A 1\nT\n", "`counts.tsv`, line 2: expected a k-mer and its count, got `T`"),
+        ("A 1\nT 1 1\n", "`counts.tsv`, line 2: expected a k-mer and its count, got `T 1 1`"),
+        ("ACGT 1\nACGN 1\n", "`counts.tsv`, line 2: expected a k-mer of 1 to 10 letters A, C, G, T, got `ACGN`"),
+        (
+            "ACGTACGTACG 1\n",
+            "`counts.tsv`, line 1: expected a k-mer of 1 to 10 letters A, C, G, T, got `ACGTACGTACG` of 11 letters",
+        ),
+        ("ACGT 1\nacgt 2\n", "`counts.tsv`, line 2: expected each k-mer once, got `acgt` again"),
+        (">5\nACGT\n>6\n", "`counts.tsv`, line 3: expected a k-mer under its count, got the end of the file"),
+        (">5\nACGT\nACGT\n", "`counts.tsv`, line 3: expected a count after `>`, got `ACGT`"),
+        (">chr1\nACGT\n", "`counts.tsv`, line 1: expected a count of 0 or more, got `chr1`"),
+        ("A 1\nT 12", "`counts.tsv`, line 2: expected a line end, got the end of the file; it was cut short"),
+        ("", "`counts.tsv`: expected k-mer counts, got an empty file"),
+    ] {
+        assert_eq!(refused(text), message);
+    }
+    assert_eq!(
+        refused(&format!("{header}A\t1\nT\t2\nC\t3\n")),
+        "`counts.tsv`: expected all 4 k-mers of length 1, got 3; `G` is missing"
+    );
+    assert_eq!(refused(header), "`counts.tsv`: expected k-mer counts, got a header and nothing else");
+}
+
+#[test]
+fn a_genome_is_no_table() {
+    for (text, expected) in [
+        (&b"kmer\tcount\n"[..], true),
+        (b"ACGT 12\n", true),
+        (b">12\nACGT\n>3\nACGA\n", true),
+        (b">12\nACGT\n", true),
+        (b">1\nACGTACGTACGTACGTACGTACGT\n", false),
+        (b">1\nACGTACGT\nACGTACGT\n", false),
+        (b">chr1\nACGT\n", false),
+        (b"\n>chr1\nACGT\n", false),
+        (b"\x43\x27\x41\x1a\0\0\0\0", false),
+        (b"", false),
+    ] {
+        assert_eq!(is_table(&file(text).1).unwrap_or(!expected), expected, "{}", String::from_utf8_lossy(text));
+    }
+    assert!(!is_table(Path::new("-")).unwrap());
+}
