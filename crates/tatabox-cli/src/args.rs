@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::{bench, demo, evaluate, inspect, mask, pretrain, simulate};
+use crate::commands::{bench, count, demo, evaluate, inspect, mask, pmi, pretrain, simulate};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -45,6 +45,8 @@ pub enum Command {
     Evaluate(evaluate::Args),
     #[command(subcommand)]
     Mask(mask::Verb),
+    Count(count::Args),
+    Pmi(pmi::Args),
     Inspect(inspect::Args),
     Simulate(simulate::Args),
     #[command(subcommand)]

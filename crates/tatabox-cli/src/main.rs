@@ -36,6 +36,8 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Pretrain(args) => return commands::pretrain::run(args, &settings),
         Command::Evaluate(args) => commands::evaluate::run(args, &settings)?,
         Command::Mask(verb) => commands::mask::run(verb, &settings)?,
+        Command::Count(args) => commands::count::run(args, &settings)?,
+        Command::Pmi(args) => commands::pmi::run(args, &settings)?,
         Command::Inspect(args) => commands::inspect::run(args)?,
         Command::Simulate(args) => commands::simulate::run(args)?,
         Command::Bench(verb) => commands::bench::run(verb)?,

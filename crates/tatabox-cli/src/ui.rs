@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
-use indicatif::ProgressBar;
+use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 /// Writes a line of words to stderr. A stderr that is closed is nobody's problem.
@@ -45,6 +45,13 @@ pub fn spinner(words: String) -> ProgressBar {
     let spinner = ProgressBar::new_spinner().with_message(words);
     spinner.enable_steady_tick(Duration::from_millis(120));
     spinner
+}
+
+/// A bar on stderr for work of a known length; shown on a terminal only.
+pub fn bar(length: u64, words: &'static str) -> ProgressBar {
+    let style = "{msg} {bar:30.cyan} {percent:>3} %  {eta} left";
+    let style = ProgressStyle::with_template(style).expect("the template is a constant");
+    ProgressBar::new(length).with_style(style.progress_chars("━╸─")).with_message(words)
 }
 
 /// `1,234,567`.

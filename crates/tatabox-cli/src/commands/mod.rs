@@ -1,9 +1,11 @@
 //! The verbs, one a file: what each takes, what it calls, and what it prints.
 
 pub mod bench;
+pub mod count;
 pub mod demo;
 pub mod evaluate;
 pub mod inspect;
 pub mod mask;
+pub mod pmi;
 pub mod pretrain;
 pub mod simulate;

@@ -136,6 +136,10 @@ fn every_key_of_a_json_object_is_in_the_reference() {
         &["mask", "inspect", "sim/genome.fa", "--sequences", "5", "--json"],
         &["simulate", "--bases", "100k", "--contigs", "2", "-o", "again", "--json"],
         &bench,
+        &["count", "sim/genome.fa", "-o", "counts.tsv", "--json"],
+        &["pmi", "counts.tsv", "-o", "pmi.tsv", "--json"],
+        &["pmi", "rank", "TATAAA", "--scores", "pmi.tsv", "--json"],
+        &["pmi", "compare", "pmi.tsv", "pmi.tsv", "--json"],
     ] {
         for key in shell.json(args).as_object().unwrap().keys() {
             assert!(reference.contains(&format!("`{key}`")), "{}: {key}", args.join(" "));
