@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use tatabox_core::report::{
-    Bar, Bars, Body, Cell, Curves, Event, Fact, Html, Renderer, Report, Section, Series, Table,
+    Bar, Bars, Body, Cell, Curves, Event, Fact, Html, Renderer, Repeat, Report, Section, Series, Table,
 };
 
 /// The first Chromium or Chrome on the path.
@@ -23,6 +23,7 @@ fn report() -> Report {
         x_label: "step".into(),
         y_label: "loss (nats a masked token)".into(),
         series: vec![curve("kmer-span", 0.0), curve("random-mask <b>wide</b>", 0.2)],
+        repeats: [(0, -0.1), (0, 0.1), (1, 0.3)].map(|(series, lift)| Repeat { series, points: curve("", lift).points }).into(),
         events: vec![Event { x: 100.0, label: "phase 2 starts".into() }],
     };
     let bar = |name: &str, value| Bar { name: name.into(), value };
@@ -80,6 +81,7 @@ fn chromium_shows_every_section_and_complains_of_nothing() {
     // Two plots, each for wide and for narrow screens; parsed as SVG, so that their lines came out as elements.
     assert_eq!(dom.matches("<svg ").count(), 4, "{dom}");
     assert_eq!(dom.matches("stroke-width=\"2\"").count(), 4, "two curves, drawn twice");
+    assert_eq!(dom.matches("opacity=\"0.45\"").count(), 6, "three single runs, drawn twice");
     assert_eq!(dom.matches("</table>").count(), 3, "the table, and one below each plot");
     assert!(!dom.contains("<script") && !dom.contains("<b>"), "{dom}");
 }

@@ -146,6 +146,7 @@ fn curves(config: &RunConfig, lines: &[Line], evaluations: &[(u64, &Scores)]) ->
             y_label: y_label.to_string(),
             series,
             events: events.clone(),
+            ..Curves::default()
         })
     };
     let mut sections = vec![Section::new("loss", "Loss", curves("nats a masked token", losses))];

@@ -7,13 +7,19 @@ use super::number::{grouped, mark};
 use super::{Bars, Curves};
 
 /// Colours of series, light and dark scheme; series past the last begin again.
-pub(super) const SERIES: [(u32, u32); 6] = [
+pub(super) const SERIES: [(u32, u32); 12] = [
     (0x0B62C4, 0x6CB0FF),
     (0xB3480B, 0xFF9E5E),
     (0x107A4C, 0x5FD39B),
     (0x7A35D8, 0xC9A4FF),
     (0xA11A55, 0xFF87B5),
     (0x5C6400, 0xCDD25A),
+    (0x00707C, 0x54CFDD),
+    (0x7D4A16, 0xDDAA6E),
+    (0x9A1FA3, 0xF094F8),
+    (0xB01E1E, 0xFF9088),
+    (0x3B40B8, 0xA3A8FF),
+    (0x4A5A2A, 0xA9C48A),
 ];
 /// Colours of text and axes.
 pub(super) const INK: (u32, u32) = (0x22272E, 0xE6E9EE);
@@ -26,6 +32,8 @@ pub(super) const EVENT: (u32, u32) = (0x6B7480, 0x98A2AE);
 const MOST_POINTS: usize = 300;
 /// Points up to which each is marked.
 const FEW_POINTS: usize = 25;
+/// How opaque a single run behind a curve is.
+const THIN: f64 = 0.45;
 /// Text height asked of plotters, which makes it about a fifth smaller.
 const FONT: u32 = 16;
 
@@ -72,7 +80,11 @@ fn step((low, high): (f64, f64), marks: usize) -> f64 {
 
 /// Curves as one SVG element; none if no point is finite.
 pub(super) fn curves_svg(curves: &Curves, size: Size) -> Option<String> {
-    let all = || curves.series.iter().flat_map(|series| &series.points).filter(|(x, y)| x.is_finite() && y.is_finite());
+    let all = || {
+        let means = curves.series.iter().flat_map(|series| &series.points);
+        let repeats = curves.repeats.iter().flat_map(|repeat| &repeat.points);
+        means.chain(repeats).filter(|(x, y)| x.is_finite() && y.is_finite())
+    };
     let x_range = range(all().map(|point| point.0), 0.0)?;
     let y_range = range(all().map(|point| point.1), 0.06)?;
     let mut svg = String::new();
@@ -134,6 +146,9 @@ fn draw_curves(
         let text = (index + 1).to_string();
         root.draw(&Text::new(text.clone(), (left - 4 * text.len() as i32, top - 16 - 15 * row), font.clone()))?;
     }
+    for repeat in &curves.repeats {
+        draw_thin(&mut chart, &thinned(&repeat.points), color(SERIES[repeat.series % SERIES.len()]))?;
+    }
     for (index, series) in curves.series.iter().enumerate() {
         draw_series(&mut chart, &thinned(&series.points), color(SERIES[index % SERIES.len()]))?;
     }
@@ -153,6 +168,18 @@ fn draw_series(
         if piece.len() == 1 || points.len() <= FEW_POINTS {
             chart.draw_series(piece.iter().map(|&point| Circle::new(point, 3, color.filled())))?;
         }
+    }
+    Ok(())
+}
+
+/// Draws a single run behind a curve, broken where a value is not finite.
+fn draw_thin(
+    chart: &mut Chart,
+    points: &[(f64, f64)],
+    color: RGBColor,
+) -> Result<(), DrawingAreaErrorKind<std::io::Error>> {
+    for piece in points.split(|(x, y)| !x.is_finite() || !y.is_finite()).filter(|piece| piece.len() > 1) {
+        chart.draw_series(LineSeries::new(piece.iter().copied(), color.mix(THIN).stroke_width(1)))?;
     }
     Ok(())
 }
@@ -209,7 +236,7 @@ fn draw_bars(
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Bar, Event, Series};
+    use super::super::{Bar, Event, Repeat, Series};
     use super::*;
 
     const SIZE: Size = Size { width: 760, height: 360 };
@@ -219,7 +246,7 @@ mod tests {
             x_label: "step".into(),
             y_label: "nats".into(),
             series: vec![Series { name: "loss".into(), points }],
-            events: vec![],
+            ..Curves::default()
         }
     }
 
@@ -229,6 +256,16 @@ mod tests {
             |points| curves_svg(&one(points), SIZE).unwrap().matches("stroke=\"#0B62C4\" stroke-width=\"2\"").count();
         assert_eq!(lines(vec![(0.0, 1.0), (1.0, 2.0), (2.0, 3.0), (3.0, 4.0)]), 1);
         assert_eq!(lines(vec![(0.0, 1.0), (1.0, 2.0), (2.0, f64::NAN), (3.0, 4.0), (4.0, 4.0)]), 2);
+    }
+
+    #[test]
+    fn single_runs_are_thin_lines_in_the_colour_of_their_mean() {
+        let mut curves = one(vec![(0.0, 1.0), (1.0, 2.0)]);
+        curves.repeats = vec![Repeat { series: 0, points: vec![(0.0, -50.0), (1.0, 50.0)] }; 2];
+        let svg = curves_svg(&curves, SIZE).unwrap();
+        let thin = svg.lines().filter(|line| line.contains("opacity=\"0.45\"") && line.contains("#0B62C4"));
+        assert_eq!(thin.count(), 2, "{svg}");
+        assert!(svg.contains("−40"), "the axis reaches what they reach: {svg}");
     }
 
     #[test]

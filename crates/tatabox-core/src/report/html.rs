@@ -291,6 +291,7 @@ mod tests {
             y_label: bad(),
             series: vec![Series { name: bad(), points: vec![(0.0, 1.0), (1.0, 2.0)] }],
             events: vec![Event { x: 0.5, label: bad() }],
+            ..Curves::default()
         };
         let bodies = [
             Body::Curves(curves),

@@ -1,16 +1,18 @@
 //! Results as pages to look at: what a report holds, and the renderers that show it.
 //!
-//! A [`Report`] is plain values; [`Html`] makes one self-contained page of it, [`Json`] an object with the keys of the types below, and
-//! [`Text`] lines for a terminal.
+//! A [`Report`] is plain values; [`Html`] makes one self-contained page of it, [`Json`] an object with the keys of the types below,
+//! [`Text`] lines for a terminal, and [`Markdown`] a text for a repository or a paper's draft.
 
 mod curve;
 mod html;
+mod markdown;
 mod number;
 mod text;
 
 use serde::Serialize;
 
 pub use html::Html;
+pub use markdown::Markdown;
 pub use text::Text;
 
 /// A page of results.
@@ -152,6 +154,9 @@ pub struct Curves {
     pub y_label: String,
     /// The curves.
     pub series: Vec<Series>,
+    /// Single runs behind the curves, drawn thin in the colour of theirs.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub repeats: Vec<Repeat>,
     /// Vertical markers.
     pub events: Vec<Event>,
 }
@@ -162,6 +167,15 @@ pub struct Series {
     /// Its name in the legend.
     pub name: String,
     /// Points `(x, y)`, x increasing; the line is broken where y is not finite.
+    pub points: Vec<(f64, f64)>,
+}
+
+/// One of the runs whose mean is a curve.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Repeat {
+    /// The index of that curve.
+    pub series: usize,
+    /// Points `(x, y)`, as those of a curve.
     pub points: Vec<(f64, f64)>,
 }
 
@@ -221,6 +235,7 @@ mod tests {
             x_label: "step".into(),
             y_label: "nats".into(),
             series: vec![Series { name: "loss".into(), points: vec![(0.0, 8.5), (10.0, f64::NAN)] }],
+            repeats: vec![Repeat { series: 0, points: vec![(0.0, 8.0)] }],
             events: vec![Event { x: 5.0, label: "phase 2 starts".into() }],
         };
         let table = Table {
@@ -247,6 +262,7 @@ mod tests {
                 {"id": "loss", "title": "Loss", "note": "lower is better", "body": {
                     "kind": "curves", "x_label": "step", "y_label": "nats",
                     "series": [{"name": "loss", "points": [[0.0, 8.5], [10.0, null]]}],
+                    "repeats": [{"series": 0, "points": [[0.0, 8.0]]}],
                     "events": [{"x": 5.0, "label": "phase 2 starts"}]}},
                 {"id": "models", "title": "Models", "note": "", "body": {
                     "kind": "table", "columns": ["model", "loss"], "rows": [["a", 1.5], [null, null]]}},

@@ -59,8 +59,16 @@ fn aligned(columns: &[String], rows: &[Vec<Cell>]) -> String {
     out
 }
 
-/// A line a curve: its shape, where it starts and ends, and its lowest point.
+/// A line a curve, and a line an event.
 fn curves(curves: &Curves) -> String {
+    let Table { columns, rows } = sparkline_rows(curves);
+    let mut out = aligned(&columns, &rows);
+    curves.events.iter().for_each(|event| out += &format!("{} {}: {}\n", curves.x_label, plain(event.x), event.label));
+    out
+}
+
+/// A row a curve: its shape, where it starts and ends, and its lowest point.
+pub(super) fn sparkline_rows(curves: &Curves) -> Table {
     let finite =
         || curves.series.iter().flat_map(|series| &series.points).map(|point| point.1).filter(|y| y.is_finite());
     let (low, high) = finite().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), y| (low.min(y), high.max(y)));
@@ -76,9 +84,7 @@ fn curves(curves: &Curves) -> String {
         vec![Cell::text(&series.name), first, last, low_y, at, Cell::text(sparkline(&points, low, high))]
     });
     let columns = ["", "first", "last", "lowest", &format!("at {}", curves.x_label), &curves.y_label].map(String::from);
-    let mut out = aligned(&columns, &rows.collect::<Vec<_>>());
-    curves.events.iter().for_each(|event| out += &format!("{} {}: {}\n", curves.x_label, plain(event.x), event.label));
-    out
+    Table { columns: columns.to_vec(), rows: rows.collect() }
 }
 
 /// The mean of each of up to 40 equal groups of points as a block of eighths.
@@ -128,6 +134,7 @@ mod tests {
             y_label: "nats".into(),
             series: vec![Series { name: "loss".into(), points }, Series { name: "empty".into(), points: vec![] }],
             events: vec![Event { x: 50.0, label: "phase 2 starts".into() }],
+            ..Curves::default()
         };
         let bars = Bars {
             label: "tokens/s".into(),
