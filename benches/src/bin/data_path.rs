@@ -94,7 +94,7 @@ impl DataPath {
             holdout: Holdout::None,
         };
         let sampler = Sampler::new(&genome, config, Part::Train)?;
-        let strategy = MaskConfig::default().build(tokenizer.cover(), 1_000, 0)?;
+        let strategy = MaskConfig::default().build(&tokenizer, 1_000, 0, None)?;
         let corruption = Corruption::new(&tokenizer, CorruptionUnit::Token, false);
         Ok(Self { sampler, tokenizer, strategy, corruption })
     }

@@ -33,9 +33,8 @@ pub fn masks(
     step: u64,
     seed: u64,
 ) -> Option<String> {
-    let mut spans: Vec<u32> = strategy.phase(step).draws.iter().map(|draw| draw.tokens()).collect();
-    spans.sort_unstable();
-    let ends = [spans[0], spans[spans.len() - 1]];
+    let spans = &strategy.phase(step).spans;
+    let ends = [*spans.first()?, *spans.last()?];
     let wanted = if ends[0] == ends[1] { &ends[..1] } else { &ends[..] };
     let panels: Option<Vec<Panel>> = wanted
         .iter()
@@ -140,7 +139,7 @@ mod tests {
     fn six_hidden_tokens_hide_one_base_and_fourteen_hide_nine() {
         let tokenizer = Tokenizer::new(TokenizerConfig::default()).unwrap();
         let config = MaskConfig { strategy: Strategy::RandomMask, mask_rate: 0.05, ..MaskConfig::default() };
-        let strategy = config.build(tokenizer.cover(), 100, 0).unwrap();
+        let strategy = config.build(&tokenizer, 100, 0, None).unwrap();
         let mut rng = SeededRng::new(3, Purpose::Test, 0, 0);
         let sequences: Vec<Vec<u8>> = (0..50).map(|_| (0..515).map(|_| rng.below(4) as u8).collect()).collect();
         let svg = masks(&*strategy, &tokenizer, &sequences, 100, 0).unwrap();

@@ -79,13 +79,18 @@ impl Batches {
     /// Prepares to make batches.
     ///
     /// # Errors
-    /// As [`sampler`], or the mask's settings do not fit the tokenizer.
-    pub fn new(config: &RunConfig, genome: &Genome, capacity: Capacity) -> Result<Self> {
+    /// As [`sampler`], or the tokenizer's settings do not fit each other.
+    pub fn new(
+        config: &RunConfig,
+        genome: &Genome,
+        strategy: Box<dyn MaskStrategy>,
+        capacity: Capacity,
+    ) -> Result<Self> {
         let tokenizer = Tokenizer::new(config.tokenizer.clone())?;
         let corruption = Corruption::new(&tokenizer, config.mask.corruption_unit, config.mask.dnabert_compat);
         Ok(Self {
             sampler: sampler(config, genome, Part::Train)?,
-            strategy: config.mask.build(tokenizer.cover(), config.train.steps, config.seed)?,
+            strategy,
             tokenizer,
             corruption,
             size: config.step_size(),
@@ -223,7 +228,13 @@ pub(crate) mod tests {
 
     fn batches(extra: &[&str], capacity: Capacity) -> Batches {
         let folder = tempfile::tempdir().unwrap();
-        Batches::new(&config(extra), &genome(folder.path()).1, capacity).unwrap()
+        let config = config(extra);
+        Batches::new(&config, &genome(folder.path()).1, masks(&config), capacity).unwrap()
+    }
+
+    fn masks(config: &RunConfig) -> Box<dyn MaskStrategy> {
+        let tokenizer = Tokenizer::new(config.tokenizer.clone()).unwrap();
+        config.mask.build(&tokenizer, config.train.steps, config.seed, None).unwrap()
     }
 
     const WIDE: Capacity = Capacity { tokens: 4096, masked: 4096 };
@@ -280,7 +291,10 @@ pub(crate) mod tests {
     fn tiles_need_batches_of_sequences() {
         let folder = tempfile::tempdir().unwrap();
         let genome = genome(folder.path()).1;
-        let tiling = |size: &str| Batches::new(&config(&["data.sampling=tiling", size]), &genome, WIDE).map(|_| ());
+        let tiling = |size: &str| {
+            let config = config(&["data.sampling=tiling", size]);
+            Batches::new(&config, &genome, masks(&config), WIDE).map(|_| ())
+        };
         tiling("train.batch_size=4").unwrap();
         assert!(tiling("train.batch_tokens=640").unwrap_err().to_string().starts_with("`data.sampling` is `tiling`"));
     }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use tatabox_core::baseline::{BaselineScores, Baselines};
 use tatabox_core::corpus::{Holdout, Region, Sampler};
 use tatabox_core::count::{Strands, count};
-use tatabox_core::genome::{Genome, GenomeCard};
+use tatabox_core::genome::{FileCard, Genome, GenomeCard};
 use tatabox_core::mask::frozen::FrozenMasks;
 
 use crate::error::{Error, Result};
@@ -27,6 +27,9 @@ pub struct Dataset {
     pub held_out: Vec<String>,
     /// Files with their hashes, and contigs.
     pub genome: GenomeCard,
+    /// The file of scores that the masks go by, in the run directory; none for masks that need none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scores: Option<FileCard>,
     /// What can be guessed of the run's frozen masks without a model.
     pub baselines: Vec<BaselineScores>,
 }
@@ -47,6 +50,7 @@ impl Dataset {
             training_bases: sampler.usable_bases(),
             held_out: sampler.held_out().iter().map(|region| region.label(genome)).collect(),
             genome: card,
+            scores: None,
             baselines,
         }
     }

@@ -26,6 +26,8 @@ pub mod models;
 
 pub mod data;
 
+pub mod learned;
+
 pub mod dataset;
 
 pub mod plan;

@@ -78,10 +78,9 @@ fn tokens_per_step(config: &RunConfig) -> f64 {
 
 /// The largest share of tokens that the masks of a run hide in any phase.
 fn mask_rate(config: &RunConfig) -> Result<f64> {
-    let cover = Tokenizer::new(config.tokenizer.clone())?.cover();
-    let strategy = config.mask.build(cover, config.train.steps, config.seed)?;
-    let rates = strategy.phases().iter().flat_map(|phase| phase.draws.iter().map(|draw| draw.mask_rate()));
-    Ok(rates.fold(0.0, f64::max))
+    let tokenizer = Tokenizer::new(config.tokenizer.clone())?;
+    let phases = config.mask.phases(&tokenizer, config.train.steps, config.seed)?;
+    Ok(phases.iter().map(|phase| phase.mask_rate).fold(0.0, f64::max))
 }
 
 /// Room for so many tokens at once, and for the tokens masked among them: twice what is expected, and always one whole sample.

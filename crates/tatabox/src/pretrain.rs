@@ -8,6 +8,7 @@ use std::sync::atomic::AtomicBool;
 
 use tatabox_core::corpus::Part;
 use tatabox_core::genome::Genome;
+use tatabox_core::mask::MaskStrategy;
 use tatabox_core::mask::frozen::FrozenMasks;
 use tatabox_core::tokenizer::Tokenizer;
 use tatabox_engine::{Executor, Isa, Mode};
@@ -18,11 +19,12 @@ use crate::data::{Batches, freeze, frozen_batches, sampler};
 use crate::dataset::{Dataset, baselines};
 use crate::error::{Error, Result};
 use crate::evaluate::ModelFiles;
+use crate::learned::{self, Learned};
 use crate::models::{bert, fresh};
 use crate::observer::{Observer, Outcome};
 use crate::plan::{Plan, capacity, check_space, default_steps, fitting_capacity, measure, plan, precision};
 use crate::recipe::RunConfig;
-use crate::run::{CONFIG, DATASET, FROZEN, Run, check_vacant};
+use crate::run::{CONFIG, DATASET, FROZEN, Run, SCORES, check_vacant};
 use crate::settings::{Settings, Value};
 use crate::tensorboard::EventWriter;
 use crate::train::Trainer;
@@ -64,7 +66,7 @@ pub fn start_on(
     prepared.notes.iter().for_each(|note| observer.message(note));
     observer.planned(&prepared.plan);
     check_space(&prepared.plan, &prepared.config, request.output)?;
-    let Prepared { config, bert, mut executor, frozen, plan, .. } = prepared;
+    let Prepared { config, bert, mut executor, frozen, learned, strategy, plan, .. } = prepared;
     let training = sampler(&config, &request.genome, Part::Train)?;
     let baselines = match &frozen {
         Some(frozen) => baselines(&request.genome, training.held_out(), config.data.strands == "both", frozen)?,
@@ -73,7 +75,11 @@ pub fn start_on(
 
     let new = Run::create(request.output)?;
     let run = new.run();
-    run.write(DATASET, &Dataset::new(&request.genome, &training, baselines).to_json())?;
+    let mut dataset = Dataset::new(&request.genome, &training, baselines);
+    if let Some(learned) = &learned {
+        dataset.scores = Some(learned.write(&run.path(SCORES))?);
+    }
+    run.write(DATASET, &dataset.to_json())?;
     if let Some(frozen) = &frozen {
         frozen.write(&run.path(FROZEN))?;
     }
@@ -83,7 +89,8 @@ pub fn start_on(
     run.publish(0, &companions)?;
     let events = EventWriter::create(run.dir())?;
     let run = new.finish(&config.to_toml()?)?;
-    go_on(run, config, bert, executor, State::default(), frozen, &request.genome, events, plan, observer, stop)
+    let state = State::default();
+    go_on(run, config, bert, executor, state, frozen, strategy, &request.genome, events, plan, observer, stop)
 }
 
 /// Goes on with a run from its newest complete checkpoint.
@@ -96,7 +103,10 @@ pub fn resume(dir: &Path, cache: &Path, observer: &mut dyn Observer, stop: &Atom
     let bert = config.bert()?;
     let (state, torn) = run.checkpoints().newest()?;
     torn.iter().for_each(|what| observer.message(what));
-    let genome = Dataset::read(&run.path(DATASET))?.open(cache)?;
+    let dataset = Dataset::read(&run.path(DATASET))?;
+    let genome = dataset.open(cache)?;
+    let learned = Learned::read(&config, &genome, &run.path(SCORES), dataset.scores.as_ref())?;
+    let strategy = learned::strategy(&config, learned.as_ref())?;
     let frozen = match run.path(FROZEN) {
         path if path.is_file() => Some(FrozenMasks::read(&path)?),
         _ => None,
@@ -116,7 +126,7 @@ pub fn resume(dir: &Path, cache: &Path, observer: &mut dyn Observer, stop: &Atom
     run.rewind_metrics(state.step)?;
     run.publish(state.step, &companions(&config, &bert)?)?;
     let events = EventWriter::resume(run.dir(), state.step, crate::train::now())?;
-    go_on(run, config, bert, executor, state, frozen, &genome, events, plan, observer, stop)
+    go_on(run, config, bert, executor, state, frozen, strategy, &genome, events, plan, observer, stop)
 }
 
 fn go_on(
@@ -126,6 +136,7 @@ fn go_on(
     executor: Executor,
     state: State,
     frozen: Option<FrozenMasks>,
+    strategy: Box<dyn MaskStrategy>,
     genome: &Genome,
     events: EventWriter,
     plan: Plan,
@@ -133,7 +144,7 @@ fn go_on(
     stop: &AtomicBool,
 ) -> Result<Outcome> {
     let capacity = capacity(&config, plan.micro_batch_tokens)?;
-    let batches = Batches::new(&config, genome, capacity)?;
+    let batches = Batches::new(&config, genome, strategy, capacity)?;
     let frozen = match frozen {
         Some(frozen) => {
             let batches = frozen_batches(&frozen, &capacity)?;
@@ -151,6 +162,8 @@ struct Prepared {
     bert: BertConfig,
     executor: Executor,
     frozen: Option<FrozenMasks>,
+    learned: Option<Learned>,
+    strategy: Box<dyn MaskStrategy>,
     plan: Plan,
     notes: Vec<String>,
 }
@@ -189,6 +202,12 @@ impl Prepared {
             ));
         }
         config.train.micro_batch_tokens = capacity.tokens as u64;
+        if let Some(file) = config.mask.scores_file() {
+            let absolute = std::path::absolute(file).map_err(Error::file("find", file))?;
+            config.mask.scores = Some(absolute.display().to_string()); // the saved recipe works from any folder
+        }
+        let learned = Learned::new(&config, genome, &|_| ())?;
+        let strategy = learned::strategy(&config, learned.as_ref())?;
         let holds_out = !training.held_out().is_empty();
         if !holds_out && config.evaluate.sequences > 0 {
             notes.push("nothing is held out (`data.holdout`): held-out loss is not measured".to_string());
@@ -199,7 +218,7 @@ impl Prepared {
             _ => None,
         };
         let plan = plan(&config, &bert, &graph, &capacity, &training, speed, 0)?;
-        Ok(Self { config, bert, executor, frozen, plan, notes })
+        Ok(Self { config, bert, executor, frozen, learned, strategy, plan, notes })
     }
 }
 

@@ -164,11 +164,12 @@ impl RunConfig {
         let seed = s.whole("seed", 42, 0..=i64::MAX as u64)?;
         let model = resolve_model(s)?;
         let tokenizer: TokenizerConfig = s.section("tokenizer")?;
-        let cover = Tokenizer::new(tokenizer.clone()).map_err(|error| s.locate(error))?.cover();
+        let tokens = Tokenizer::new(tokenizer.clone()).map_err(|error| s.locate(error))?;
         let data = resolve_data(s, model.max_position_embeddings)?;
-        let mask: MaskConfig = s.section("mask")?;
+        let mut mask: MaskConfig = s.section("mask")?;
         let train = resolve_train(s, data.max_length as u64)?;
-        mask.build(cover, train.steps, seed).map_err(|error| s.locate(error))?;
+        mask.phases(&tokens, train.steps, seed).map_err(|error| s.locate(error))?;
+        mask.complete();
         let every = s.whole("checkpoint.every", (train.steps / 10).clamp(1, 1000), 1..=u64::MAX)?;
         let keep = s.whole("checkpoint.keep", 2, 2..=1000)? as usize;
         let evaluate = EvaluateSettings {

@@ -1,7 +1,7 @@
 //! The run directory: configuration, checkpoints, metrics, and on top the newest weights, as Hugging Face opens them.
 //!
 //! ```text
-//! runs/rice/  config.toml · dataset.json · frozen.jsonl · metrics.jsonl · checkpoints/step-N/
+//! runs/rice/  config.toml · dataset.json · frozen.jsonl · pmi.tsv (where masks go by scores) · metrics.jsonl · checkpoints/step-N/
 //!             config.json · vocab.txt · tokenizer_config.json · model.safetensors · state.safetensors · state.json   (the newest checkpoint)
 //! ```
 //! `config.toml` is written last: a directory that has one can be resumed. `.starting` marks a start that did not get so far, which the
@@ -23,6 +23,8 @@ pub const CONFIG: &str = "config.toml";
 pub const DATASET: &str = "dataset.json";
 /// The frozen masks on which held-out loss is measured.
 pub const FROZEN: &str = "frozen.jsonl";
+/// The scores that `pmi` and `pmi-vocab` go by.
+pub const SCORES: &str = "pmi.tsv";
 /// A line a log or evaluation.
 pub const METRICS: &str = "metrics.jsonl";
 const STARTING: &str = ".starting";

@@ -131,12 +131,11 @@ fn curves(config: &RunConfig, lines: &[Line], evaluations: &[(u64, &Scores)]) ->
     };
     losses.push(Series { name: "held out".to_string(), points: points(&|scores| Some(scores.overall.nats_per_token)) });
     // Where the masks change, the paper saw the training loss jump.
-    let cover = Tokenizer::new(config.tokenizer.clone())?.cover();
-    let strategy = config.mask.build(cover, config.train.steps, config.seed)?;
-    let events: Vec<Event> = strategy.phases()[1..]
+    let tokenizer = Tokenizer::new(config.tokenizer.clone())?;
+    let events: Vec<Event> = config.mask.phases(&tokenizer, config.train.steps, config.seed)?[1..]
         .iter()
         .map(|phase| {
-            let spans: Vec<String> = phase.draws.iter().map(|draw| draw.tokens().to_string()).collect();
+            let spans: Vec<String> = phase.spans.iter().map(u32::to_string).collect();
             Event { x: phase.first_step as f64, label: format!("spans {}", spans.join(" ")) }
         })
         .collect();

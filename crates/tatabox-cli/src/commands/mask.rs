@@ -5,9 +5,13 @@ use std::path::PathBuf;
 use anyhow::Context;
 use serde_json::json;
 use tatabox::data;
+use tatabox::learned::{self, Learned};
+use tatabox::recipe::RunConfig;
 use tatabox_core::corpus::Part;
+use tatabox_core::genome::Genome;
 use tatabox_core::io::whole;
-use tatabox_core::mask::inspect::inspect as inspect_masks;
+use tatabox_core::mask::inspect::{MaskReport, inspect as inspect_masks};
+use tatabox_core::mask::{Lookup, MaskConfig, MaskStrategy, Rate, Strategy};
 use tatabox_core::tokenizer::Tokenizer;
 
 use crate::failure::Refusal;
@@ -54,6 +58,9 @@ pub struct InspectArgs {
     pub step: Option<u64>,
     #[command(flatten)]
     pub recipe: RecipeArgs,
+    /// All masks side by side, in one table, instead of the recipe's own
+    #[arg(long, conflicts_with = "svg")]
+    pub all: bool,
     /// Also draw the shortest and the longest span as a picture
     #[arg(long, value_name = "FILE")]
     pub svg: Option<PathBuf>,
@@ -109,7 +116,6 @@ fn inspect(args: &InspectArgs, settings: &Settings) -> anyhow::Result<()> {
     let config = args.recipe.resolve()?;
     let genome = settings.genome(&args.genome)?;
     let tokenizer = Tokenizer::new(config.tokenizer.clone())?;
-    let strategy = config.mask.build(tokenizer.cover(), config.train.steps, config.seed)?;
     let sampler = data::sampler(&config, &genome, Part::Train)
         .with_context(|| format!("could not draw windows from {}", names(&args.genome)))?;
     let step = args.step.unwrap_or(config.train.steps);
@@ -120,6 +126,24 @@ fn inspect(args: &InspectArgs, settings: &Settings) -> anyhow::Result<()> {
             codes
         })
         .collect();
+    if args.all {
+        let reports = all_masks(&config, &tokenizer).into_iter().map(|(name, config)| {
+            let strategy = masks(&config, &genome)?;
+            Ok((name, inspect_masks(&*strategy, &tokenizer, &windows, step, config.seed)))
+        });
+        let reports: Vec<(String, MaskReport)> = reports.collect::<anyhow::Result<_>>()?;
+        if args.json {
+            let named = |(name, report): &(String, MaskReport)| {
+                let mut report = serde_json::to_value(report)?;
+                report["name"] = json!(name);
+                Ok(report)
+            };
+            let reports: Vec<serde_json::Value> = reports.iter().map(named).collect::<serde_json::Result<_>>()?;
+            return ui::print_json(&json!({ "masks": reports }));
+        }
+        return ui::print(side_by_side(&reports));
+    }
+    let strategy = masks(&config, &genome)?;
     if let Some(path) = &args.svg {
         let drawing = figure::masks(&*strategy, &tokenizer, &windows, step, config.seed).ok_or_else(|| {
             Refusal::new("no span stands alone in these windows", "draw more of them: `--sequences 1000`")
@@ -134,7 +158,7 @@ fn inspect(args: &InspectArgs, settings: &Settings) -> anyhow::Result<()> {
     if strategy.phases().len() > 1 {
         text.push_str("phases\n");
         for phase in strategy.phases() {
-            let spans: Vec<String> = phase.draws.iter().map(|draw| draw.tokens().to_string()).collect();
+            let spans: Vec<String> = phase.spans.iter().map(u32::to_string).collect();
             text.push_str(&format!(
                 "  from step {:>9}  spans of {} tokens\n",
                 ui::count(phase.first_step),
@@ -144,4 +168,74 @@ fn inspect(args: &InspectArgs, settings: &Settings) -> anyhow::Result<()> {
         text.push('\n');
     }
     ui::print(text + &report.to_string())
+}
+
+/// The masks of a recipe on a genome; those that go by scores count it first.
+fn masks(config: &RunConfig, genome: &Genome) -> anyhow::Result<Box<dyn MaskStrategy>> {
+    let bar = ui::bar(genome.card().known(), "counting");
+    let learned = Learned::new(config, genome, &|bases| bar.inc(bases));
+    bar.finish_and_clear();
+    Ok(learned::strategy(config, learned?.as_ref())?)
+}
+
+/// Every kind of masks that the tokens of a recipe allow, at its `mask_rate`, with names.
+fn all_masks(config: &RunConfig, tokenizer: &Tokenizer) -> Vec<(String, RunConfig)> {
+    let own = &config.mask;
+    let mask = |strategy, rate| MaskConfig {
+        strategy,
+        rate,
+        mask_rate: own.mask_rate,
+        corruption_unit: own.corruption_unit,
+        ..MaskConfig::default()
+    };
+    let bug = MaskConfig { selection: Some(Lookup::PositionBug), ..mask(Strategy::Pmi, Rate::Paper) };
+    let permuted = MaskConfig { permuted: Some(true), ..mask(Strategy::Pmi, Rate::Constant) };
+    let kinds = [
+        ("token", mask(Strategy::Token, Rate::Paper)),
+        ("kmer-span", mask(Strategy::KmerSpan, Rate::Paper)),
+        ("kmer-span, constant", mask(Strategy::KmerSpan, Rate::Constant)),
+        ("random-mask", mask(Strategy::RandomMask, Rate::Paper)),
+        ("random-mask, constant", mask(Strategy::RandomMask, Rate::Constant)),
+        ("pmi", mask(Strategy::Pmi, Rate::Paper)),
+        ("pmi, constant", mask(Strategy::Pmi, Rate::Constant)),
+        ("pmi, constant, permuted", permuted),
+        ("pmi, position-bug", bug),
+        ("pmi-vocab", mask(Strategy::PmiVocab, Rate::Paper)),
+    ];
+    let of_recipe = |(name, mask): (&str, MaskConfig)| {
+        let mut config = config.clone();
+        config.mask = mask;
+        // Masks of overlapping tokens are left out where tokens do not overlap.
+        let fits = config.mask.phases(tokenizer, config.train.steps, config.seed).is_ok();
+        fits.then(|| (name.to_string(), config))
+    };
+    kinds.into_iter().filter_map(of_recipe).collect()
+}
+
+/// One row for each kind of masks.
+fn side_by_side(reports: &[(String, MaskReport)]) -> String {
+    let percent = |share: f64| format!("{:.2} %", 100.0 * share);
+    let mean = |counts: &std::collections::BTreeMap<u32, u64>| {
+        let (sum, all) = counts
+            .iter()
+            .fold((0, 0), |(sum, all), (&value, &count)| (sum + u64::from(value) * count, all + count));
+        if all == 0 { "–".to_string() } else { format!("{:.2}", sum as f64 / all as f64) }
+    };
+    let rows: Vec<Vec<String>> = reports
+        .iter()
+        .map(|(name, report)| {
+            vec![
+                name.clone(),
+                percent(report.mask_rate),
+                percent(report.hidden_bases as f64 / report.bases.max(1) as f64),
+                mean(&report.spans),
+                mean(&report.runs),
+                mean(&report.hidden_by_run),
+                percent(report.leak),
+            ]
+        })
+        .collect();
+    let header =
+        ["masks", "tokens masked", "bases hidden", "tokens a span", "tokens a run", "bases hidden a run", "leak"];
+    ui::table(&header, &rows)
 }

@@ -16,8 +16,33 @@ pub enum Strategy {
     KmerSpan,
     /// Spans of m tokens, m by phase.
     RandomMask,
+    /// Centres, of which the best-ranked half hide a whole k-mer.
+    Pmi,
+    /// Units of a masking vocabulary.
+    PmiVocab,
 }
-named!(Strategy, "mask.strategy", Token = "token", KmerSpan = "kmer-span", RandomMask = "random-mask");
+named!(
+    Strategy,
+    "mask.strategy",
+    Token = "token",
+    KmerSpan = "kmer-span",
+    RandomMask = "random-mask",
+    Pmi = "pmi",
+    PmiVocab = "pmi-vocab"
+);
+
+/// Whose rank `pmi` looks up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub enum Lookup {
+    /// The rank of the k-mer at a position, as the paper says.
+    #[default]
+    Paper,
+    /// The rank of the k-mer whose id is the position, and whole k-mers at all centres where there are eight or fewer: what the published program does
+    /// (`roysoumya/GeneMask:Code-B_run_pretrain_pmi.py`). It never looks at the sequence.
+    PositionBug,
+}
+named!(Lookup, "mask.selection", Paper = "paper", PositionBug = "position-bug");
 
 /// How the centre rate of a span follows from the mask rate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,7 +52,7 @@ pub enum Rate {
     /// tokens masked (14.1 % for 6), longer spans more (up to 30 % for 14).
     #[default]
     Paper,
-    /// A centre rate for every span, so that the masked share is `mask_rate`.
+    /// A centre rate for every span, so that the masked share is `mask_rate`; for `pmi` it is measured on windows of the genome.
     Constant,
 }
 named!(Rate, "mask.rate", Paper = "paper", Constant = "constant");
@@ -72,6 +97,9 @@ mod tests {
         for name in Rate::NAMES {
             assert_eq!(name.parse::<Rate>().unwrap().to_string(), *name);
         }
+        for name in Lookup::NAMES {
+            assert_eq!(name.parse::<Lookup>().unwrap().to_string(), *name);
+        }
         for name in CorruptionUnit::NAMES {
             assert_eq!(name.parse::<CorruptionUnit>().unwrap().to_string(), *name);
         }
@@ -81,6 +109,6 @@ mod tests {
     fn an_unknown_name_has_the_nearest_known_one_as_its_hint() {
         let error = "shuffeld".parse::<Schedule>().unwrap_err();
         assert_eq!(error.hint(), Some("set `mask.schedule = \"shuffled\"`"));
-        assert_eq!("pmi".parse::<Strategy>().unwrap_err().hint(), None);
+        assert_eq!("bpe".parse::<Strategy>().unwrap_err().hint(), None);
     }
 }

@@ -57,7 +57,7 @@ pub struct Masked {
 /// let tokenizer = Tokenizer::new(TokenizerConfig::default())?;
 /// let mut tokens = Tokens::default();
 /// tokenizer.encode(&[0, 1, 2, 3, 0, 1, 2], &mut tokens); // ATCGAT, TCGATC
-/// let selection = Selection { positions: vec![TokenPos(2)], spans: vec![] };
+/// let selection = Selection { positions: vec![TokenPos(2)], ..Selection::default() };
 /// let corruption = Corruption::new(&tokenizer, CorruptionUnit::Token, false);
 /// let mut masked = Masked::default();
 /// corrupt(&tokens, &selection, &corruption, &mut SeededRng::new(7, Purpose::Corrupt, 1, 0), &mut masked);
@@ -100,7 +100,7 @@ mod tests {
         let tokenizer = Tokenizer::new(TokenizerConfig { k: 3, ..TokenizerConfig::default() }).unwrap();
         let tokens = Tokens { ids: vec![TokenId(6); 120_002], unknown: 0, leftover: 0 };
         let positions: Vec<TokenPos> = (1..=120_000).filter(|position| position % 6 != 0).map(TokenPos).collect();
-        let selection = Selection { positions: positions.clone(), spans: Vec::new() };
+        let selection = Selection { positions: positions.clone(), ..Selection::default() };
         let mut masked = Masked::default();
         let corruption = Corruption::new(&tokenizer, unit, compat);
         corrupt(&tokens, &selection, &corruption, &mut SeededRng::new(2, Purpose::Test, 0, 0), &mut masked);

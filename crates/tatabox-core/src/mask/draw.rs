@@ -1,12 +1,64 @@
 //! Spans around centres that are drawn token by token: the machine that the strategies share.
 
+use std::fmt;
+use std::ops::Range;
+
 use super::{Selection, Span};
 use crate::rng::SeededRng;
-use crate::tokenizer::{SPECIALS, Tokens};
+use crate::tokenizer::Tokens;
 use crate::units::TokenPos;
 
 /// How many survival probabilities are kept; a longer gap is drawn in pieces.
 const TABLE: usize = 128;
+
+/// Draws centres: each token is one with the same probability, on its own.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Centers {
+    rate: f64,
+    /// `survival[i]` is the probability that a gap is longer than i tokens: (1 - rate)^(i + 1).
+    survival: [f64; TABLE],
+}
+
+impl Centers {
+    /// Centres at `rate` (0.0..=1.0).
+    pub fn new(rate: f64) -> Self {
+        let mut survival = [0.0; TABLE];
+        let mut left = 1.0;
+        for entry in &mut survival {
+            left *= 1.0 - rate;
+            *entry = left;
+        }
+        Self { rate, survival }
+    }
+
+    /// The probability of a token to be a centre.
+    pub fn rate(&self) -> f64 {
+        self.rate
+    }
+
+    /// How many tokens lie before the next centre, or none where no centre is among the next `left` tokens. One draw a centre instead of one a
+    /// token: the gap between centres is geometric. It is looked up in a table of products, because a logarithm's last bit differs between
+    /// machines.
+    pub fn gap(&self, left: u32, rng: &mut SeededRng) -> Option<u32> {
+        let mut gap = 0;
+        while gap < left {
+            let unit = rng.unit();
+            let within = self.survival.partition_point(|&survival| unit < survival) as u32;
+            gap += within;
+            if within < TABLE as u32 {
+                return (gap < left).then_some(gap);
+            }
+        }
+        None
+    }
+}
+
+/// The span of `tokens` tokens around a centre: i-(m-1)/2 ..= i+m/2 in whole numbers, cut at the ends of the content.
+pub(super) fn around(center: u32, tokens: u32, content: &Range<u32>) -> Span {
+    let start = center.saturating_sub((tokens - 1) / 2).max(content.start);
+    let end = center.saturating_add(tokens / 2).saturating_add(1).min(content.end);
+    Span { start: TokenPos(start), end: TokenPos(end) }
+}
 
 /// Draws spans of one length around centres, each content token being a centre with the same probability, on its own.
 ///
@@ -16,21 +68,13 @@ const TABLE: usize = 128;
 #[derive(Clone, Debug, PartialEq)]
 pub struct SpanDraw {
     tokens: u32,
-    center_rate: f64,
-    /// `survival[i]` is the probability that a gap is longer than i tokens: (1 - center_rate)^(i + 1).
-    survival: [f64; TABLE],
+    centers: Centers,
 }
 
 impl SpanDraw {
     /// Spans of `tokens` tokens (at least 1), centres at `center_rate` (0.0..=1.0).
     pub fn new(tokens: u32, center_rate: f64) -> Self {
-        let mut survival = [0.0; TABLE];
-        let mut left = 1.0;
-        for entry in &mut survival {
-            left *= 1.0 - center_rate;
-            *entry = left;
-        }
-        Self { tokens: tokens.max(1), center_rate, survival }
+        Self { tokens: tokens.max(1), centers: Centers::new(center_rate) }
     }
 
     /// Spans of `tokens` tokens whose union covers `mask_rate` of the tokens of a long sequence: 1 - (1 - p)^m = `mask_rate`.
@@ -59,50 +103,32 @@ impl SpanDraw {
 
     /// The probability of a token to be a centre.
     pub fn center_rate(&self) -> f64 {
-        self.center_rate
+        self.centers.rate()
     }
 
     /// The share of the tokens of a long sequence that is selected: 1 - (1 - p)^m.
     pub fn mask_rate(&self) -> f64 {
-        1.0 - (0..self.tokens).fold(1.0, |share, _| share * (1.0 - self.center_rate))
+        1.0 - (0..self.tokens).fold(1.0, |share, _| share * (1.0 - self.center_rate()))
     }
 
     /// Selects tokens into `out`, whose content is replaced.
     pub fn select_into(&self, tokens: &Tokens, rng: &mut SeededRng, out: &mut Selection) {
         out.clear();
         let content = tokens.content();
-        let (before, after) = ((self.tokens - 1) / 2, self.tokens / 2);
         let mut next = content.start; // the first token that was not yet offered as a centre
-        let mut free = content.start; // the first token that no span has taken
-        while let Some(gap) = self.gap(content.end - next, rng) {
+        while let Some(gap) = self.centers.gap(content.end - next, rng) {
             let center = next + gap;
-            let start = center.saturating_sub(before).max(content.start);
-            let end = center.saturating_add(after).saturating_add(1).min(content.end);
-            out.spans.push(Span { start: TokenPos(start), end: TokenPos(end) });
-            for position in start.max(free)..end {
-                if tokens.ids[position as usize].0 >= SPECIALS {
-                    out.positions.push(TokenPos(position));
-                }
-            }
-            free = end;
+            out.spans.push(around(center, self.tokens, &content));
             next = center + 1;
         }
+        out.take_spans(tokens);
     }
+}
 
-    /// How many tokens lie before the next centre, or none where no centre is among the next `left` tokens. One draw a centre instead of one a
-    /// token: the gap between centres is geometric. It is looked up in a table of products, because a logarithm's last bit differs between
-    /// machines.
-    fn gap(&self, left: u32, rng: &mut SeededRng) -> Option<u32> {
-        let mut gap = 0;
-        while gap < left {
-            let unit = rng.unit();
-            let within = self.survival.partition_point(|&survival| unit < survival) as u32;
-            gap += within;
-            if within < TABLE as u32 {
-                return (gap < left).then_some(gap);
-            }
-        }
-        None
+impl fmt::Display for SpanDraw {
+    /// `6 at 2.500 %`: tokens at centre rate.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at {:.3} %", self.tokens, 100.0 * self.center_rate())
     }
 }
 

@@ -70,6 +70,16 @@ impl Hidden {
         self.before[start + self.k] - self.before[start]
     }
 
+    /// The hidden bases of each run of neighbouring selected tokens, in order: they add up to all hidden bases.
+    pub(super) fn by_run<'a>(&'a self, selected: &'a [TokenPos]) -> impl Iterator<Item = u32> + 'a {
+        let mut counted = 0; // runs with nothing but `[UNK]` between them share bases, which belong to the first
+        selected.chunk_by(|left, right| left.0 + 1 == right.0).map(move |run| {
+            let first = ((run[0].index() - 1) * self.stride).max(counted);
+            counted = counted.max((run[run.len() - 1].index() - 1) * self.stride + self.k);
+            self.before[counted] - self.before[first]
+        })
+    }
+
     /// The number of bases that the tokens cover.
     pub fn bases(&self) -> usize {
         self.before.len() - 1
@@ -121,6 +131,7 @@ mod tests {
                 let own = (0..hidden.bases()).filter(|&base| covers(position.0, base) && is_hidden(base)).count();
                 prop_assert_eq!(hidden.of(position) as usize, own);
             }
+            prop_assert_eq!(hidden.by_run(&selected).sum::<u32>(), hidden.total());
             prop_assert_eq!(hidden.total() as usize, (0..hidden.bases()).filter(|&base| is_hidden(base)).count());
         }
     }

@@ -22,8 +22,8 @@ pub struct MaskReport {
     pub strategy: String,
     /// The step it was asked for.
     pub step: u64,
-    /// The lengths that a span may have at this step, each with its centre rate.
-    pub draws: Vec<(u32, f64)>,
+    /// What is drawn at this step, in words.
+    pub drawn: String,
     /// Sequences seen.
     pub sequences: u64,
     /// Of them, those in which nothing was selected.
@@ -34,8 +34,12 @@ pub struct MaskReport {
     pub masked_tokens: u64,
     /// `masked_tokens` over `tokens`; 0 where there were none.
     pub mask_rate: f64,
+    /// How many spans have each length in tokens, as they were drawn (cut at the ends of a sequence).
+    pub spans: BTreeMap<u32, u64>,
     /// How many runs of neighbouring selected tokens have each length. A run longer than any span is spans that touch or overlap.
     pub runs: BTreeMap<u32, u64>,
+    /// How many of these runs hide each number of bases.
+    pub hidden_by_run: BTreeMap<u32, u64>,
     /// Bases under the tokens.
     pub bases: u64,
     /// Bases that no visible token spells out.
@@ -55,7 +59,7 @@ pub struct MaskReport {
 /// use tatabox_core::mask::{MaskConfig, inspect::inspect};
 /// use tatabox_core::tokenizer::{Tokenizer, TokenizerConfig};
 /// let tokenizer = Tokenizer::new(TokenizerConfig::default())?;
-/// let strategy = MaskConfig::default().build(tokenizer.cover(), 1_000, 0)?;
+/// let strategy = MaskConfig::default().build(&tokenizer, 1_000, 0, None)?;
 /// let report = inspect(&*strategy, &tokenizer, vec![vec![0; 515]; 100], 1, 0);
 /// assert_eq!(report.tokens, 51_000);
 /// assert_eq!(report.leak, 0.0); // a span of six 6-mers hides one base of each of them
@@ -66,17 +70,18 @@ where
     S: IntoIterator,
     S::Item: AsRef<[u8]>,
 {
-    let draws = strategy.phase(step).draws.iter().map(|draw| (draw.tokens(), draw.center_rate())).collect();
     let mut report = MaskReport {
         strategy: strategy.name().into(),
         step,
-        draws,
+        drawn: strategy.phase(step).drawn.clone(),
         sequences: 0,
         empty_sequences: 0,
         tokens: 0,
         masked_tokens: 0,
         mask_rate: 0.0,
+        spans: BTreeMap::new(),
         runs: BTreeMap::new(),
+        hidden_by_run: BTreeMap::new(),
         bases: 0,
         hidden_bases: 0,
         leaked_tokens: 0,
@@ -99,6 +104,12 @@ where
         report.bases += hidden.bases() as u64;
         report.hidden_bases += u64::from(hidden.total());
         report.leaked_tokens += selection.positions.iter().filter(|&&position| hidden.of(position) == 0).count() as u64;
+        for span in &selection.spans {
+            *report.spans.entry(span.end.0 - span.start.0).or_default() += 1;
+        }
+        for bases in hidden.by_run(&selection.positions) {
+            *report.hidden_by_run.entry(bases).or_default() += 1;
+        }
         for run in selection.positions.chunk_by(|left, right| left.0 + 1 == right.0) {
             *report.runs.entry(run.len() as u32).or_default() += 1;
         }
@@ -152,10 +163,8 @@ fn draw(tokenizer: &Tokenizer, ids: &[TokenId], codes: &[u8], selection: &Select
 impl fmt::Display for MaskReport {
     /// The report as text, the drawing last.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let draws: Vec<String> =
-            self.draws.iter().map(|(span, rate)| format!("{span} at {:.3} %", 100.0 * rate)).collect();
         writeln!(f, "strategy         {}, step {}", self.strategy, self.step)?;
-        writeln!(f, "spans drawn      {} (tokens at centre rate, one length a sequence)", draws.join(", "))?;
+        writeln!(f, "drawn            {}", self.drawn)?;
         writeln!(f, "sequences        {}, nothing selected in {}", self.sequences, self.empty_sequences)?;
         writeln!(f, "masked tokens    {} of {}: {:.2} %", self.masked_tokens, self.tokens, 100.0 * self.mask_rate)?;
         let hidden = 100.0 * share(self.hidden_bases, self.bases);
@@ -165,12 +174,18 @@ impl fmt::Display for MaskReport {
             "leak             {:.2} % of the masked tokens can be read off their visible neighbours",
             100.0 * self.leak
         )?;
-        writeln!(f, "runs of masked tokens")?;
-        let all: u64 = self.runs.values().sum();
-        let most = self.runs.values().copied().max().unwrap_or(1);
-        for (length, &count) in &self.runs {
-            let bar = "#".repeat((40 * count).div_ceil(most) as usize);
-            writeln!(f, "  {length:>4}  {count:>9}  {:>5.1} %  {bar}", 100.0 * share(count, all))?;
+        for (title, counts) in [
+            ("spans as drawn, in tokens", &self.spans),
+            ("runs of masked tokens: spans that touch or overlap are one", &self.runs),
+            ("bases that such a run hides", &self.hidden_by_run),
+        ] {
+            writeln!(f, "{title}")?;
+            let all: u64 = counts.values().sum();
+            let most = counts.values().copied().max().unwrap_or(1);
+            for (length, &count) in counts {
+                let bar = "#".repeat((40 * count).div_ceil(most) as usize);
+                writeln!(f, "  {length:>4}  {count:>9}  {:>5.1} %  {bar}", 100.0 * share(count, all))?;
+            }
         }
         if !self.drawing.is_empty() {
             writeln!(
@@ -186,8 +201,8 @@ impl fmt::Display for MaskReport {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mask::tests::tokenizer;
     use crate::mask::{KmerSpan, MaskConfig, Phase, Span, SpanDraw, Strategy};
-    use crate::tokenizer::TokenizerConfig;
 
     fn sequences(count: u64, bases: usize) -> Vec<Vec<u8>> {
         let sequence = |index| {
@@ -197,9 +212,7 @@ mod tests {
         (0..count).map(sequence).collect()
     }
 
-    fn tokenizer() -> Tokenizer {
-        Tokenizer::new(TokenizerConfig::default()).unwrap()
-    }
+    const NONE: Phase = Phase { first_step: 1, spans: Vec::new(), mask_rate: 0.0, drawn: String::new() };
 
     /// Selects the same tokens in every sequence.
     struct Fixed(Vec<TokenPos>, [Phase; 1]);
@@ -222,7 +235,8 @@ mod tests {
     fn single_overlapping_tokens_leak_and_spans_of_six_do_not() {
         // Alone, a 6-mer is read off its neighbours unless it is the first or the last.
         let token = MaskConfig { strategy: Strategy::Token, mask_rate: 0.01, ..MaskConfig::default() };
-        let report = inspect(&*token.build(6, 100, 0).unwrap(), &tokenizer(), sequences(200, 515), 1, 0);
+        let report =
+            inspect(&*token.build(&tokenizer(), 100, 0, None).unwrap(), &tokenizer(), sequences(200, 515), 1, 0);
         assert!(report.leak > 0.98, "{}", report.leak);
         let report = inspect(&KmerSpan::new(SpanDraw::new(6, 0.025)), &tokenizer(), sequences(200, 515), 1, 0);
         assert_eq!(report.leaked_tokens, 0);
@@ -235,16 +249,17 @@ mod tests {
     #[test]
     fn m_tokens_in_a_row_hide_m_minus_five_bases_of_six_mers() {
         for (m, bases) in [(6, 1), (8, 3), (10, 5), (11, 6), (12, 7), (14, 9)] {
-            let fixed = Fixed((20..20 + m).map(TokenPos).collect(), [Phase { first_step: 1, draws: vec![] }]);
+            let fixed = Fixed((20..20 + m).map(TokenPos).collect(), [NONE]);
             let report = inspect(&fixed, &tokenizer(), sequences(3, 60), 1, 0);
             assert_eq!((report.hidden_bases, report.runs[&m]), (3 * bases, 3), "m = {m}");
+            assert_eq!((&report.spans, &report.hidden_by_run), (&report.runs, &BTreeMap::from([(bases as u32, 3)])));
             assert_eq!((report.sequences, report.tokens, report.bases), (3, 165, 180));
         }
     }
 
     #[test]
     fn draws_one_sequence_with_its_spans_and_hidden_bases() {
-        let fixed = Fixed((4..11).map(TokenPos).collect(), [Phase { first_step: 1, draws: vec![] }]);
+        let fixed = Fixed((4..11).map(TokenPos).collect(), [NONE]);
         let report = inspect(&fixed, &tokenizer(), [[0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1]], 1, 0);
         assert_eq!(
             report.drawing,

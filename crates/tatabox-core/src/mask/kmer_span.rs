@@ -1,15 +1,20 @@
 //! `kmer-span`: a centre and its k-1 neighbours, so that every inner base under a whole span is hidden once (DNABERT).
 
-use super::{MaskStrategy, Phase, SpanDraw};
+use super::{MaskStrategy, Phase, Selection, SpanDraw};
+use crate::rng::SeededRng;
+use crate::tokenizer::Tokens;
 
 /// Spans of as many tokens as cover a base.
 #[derive(Clone, Debug)]
-pub struct KmerSpan([Phase; 1]);
+pub struct KmerSpan {
+    draw: SpanDraw,
+    phases: [Phase; 1],
+}
 
 impl KmerSpan {
     /// One kind of span, at all steps.
     pub fn new(draw: SpanDraw) -> Self {
-        Self([Phase { first_step: 1, draws: vec![draw] }])
+        Self { phases: [Phase::of_draws(1, std::slice::from_ref(&draw))], draw }
     }
 }
 
@@ -19,7 +24,11 @@ impl MaskStrategy for KmerSpan {
     }
 
     fn phases(&self) -> &[Phase] {
-        &self.0
+        &self.phases
+    }
+
+    fn select_into(&self, tokens: &Tokens, _: u64, rng: &mut SeededRng, out: &mut Selection) {
+        self.draw.select_into(tokens, rng, out);
     }
 }
 
@@ -27,8 +36,8 @@ impl MaskStrategy for KmerSpan {
 mod tests {
     use super::*;
     use crate::mask::MaskConfig;
-    use crate::rng::{Purpose, SeededRng};
-    use crate::tokenizer::Tokens;
+    use crate::mask::tests::tokenizer;
+    use crate::rng::Purpose;
     use crate::units::TokenId;
 
     #[test]
@@ -36,7 +45,7 @@ mod tests {
         // ALGORITHMS 1.1: 1 - (1 - 0.025)^6 = 14.09 %.
         let ids = [vec![TokenId(2)], vec![TokenId(7); 400_000], vec![TokenId(3)]].concat();
         let tokens = Tokens { ids, unknown: 0, leftover: 0 };
-        let strategy = MaskConfig::default().build(6, 1_000, 0).unwrap();
+        let strategy = MaskConfig::default().build(&tokenizer(), 1_000, 0, None).unwrap();
         let selection = strategy.select(&tokens, 1, &mut SeededRng::new(5, Purpose::Test, 0, 0));
         let share = selection.positions.len() as f64 / 400_000.0;
         assert!((share - 0.1409).abs() < 0.003, "{share}");

@@ -8,6 +8,8 @@
 //! | `token` | tokens, one by one | BERT; right for tokens side by side |
 //! | `kmer-span` | centres, each with its k-1 neighbours | DNABERT |
 //! | `random-mask` | spans of m tokens, m even and drawn per sequence, from a set that changes by phase | RandomMask, Algorithm 1 |
+//! | `pmi` | centres; the best-ranked half of them hide a whole k-mer, the rest one base | PMI-guided masking, section 4.2 |
+//! | `pmi-vocab` | units of a masking vocabulary of 2- to 10-mers, into which the sequence is divided | PMI-guided masking, section 5.4 |
 
 mod choice;
 mod config;
@@ -17,21 +19,30 @@ pub mod frozen;
 mod hidden;
 pub mod inspect;
 mod kmer_span;
+mod learned;
+mod pmi;
+mod pmi_vocab;
 mod random_mask;
+mod solve;
 mod token;
+mod vocabulary;
 
 use crate::rng::SeededRng;
-use crate::tokenizer::Tokens;
+use crate::tokenizer::{SPECIALS, Tokens};
 use crate::units::TokenPos;
 
-pub use choice::{Rate, Schedule, Strategy};
-pub use config::MaskConfig;
+pub use choice::{Lookup, Rate, Schedule, Strategy};
+pub use config::{MaskConfig, OWN_GENOME};
 pub use corrupt::{Corruption, CorruptionUnit, Masked, corrupt};
 pub use draw::SpanDraw;
 pub use hidden::Hidden;
 pub use kmer_span::KmerSpan;
+pub use learned::{Learned, MaskScores};
+pub use pmi::PmiMask;
+pub use pmi_vocab::PmiVocabMask;
 pub use random_mask::RandomMask;
 pub use token::TokenMask;
+pub use vocabulary::{MaskVocabulary, VocabularyEntry};
 
 /// Neighbouring tokens that were selected together: half-open, cut at the ends of the content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,9 +58,29 @@ pub struct Span {
 pub struct Selection {
     /// The selected positions, increasing, each once. Never a special token, `[UNK]` among them. Empty where the draw found no centre, as in DNABERT.
     pub positions: Vec<TokenPos>,
-    /// The spans as they were drawn, by centre; they may overlap.
+    /// The spans as they were drawn, by their first token; they may overlap.
     pub spans: Vec<Span>,
+    /// Room for a strategy to work in; it says nothing about the selection.
+    pub room: Room,
 }
+
+/// Where strategies that look at the sequence keep their notes between two selections, so that these allocate nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Room {
+    /// `pmi`: the centres of the sequence.
+    centers: Vec<pmi::Center>,
+    /// `pmi-vocab`: how the sequence is divided.
+    division: pmi_vocab::Division,
+}
+
+/// Notes are no part of what was selected: all are equal.
+impl PartialEq for Room {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Room {}
 
 impl Selection {
     /// Forgets what was selected.
@@ -57,15 +88,46 @@ impl Selection {
         self.positions.clear();
         self.spans.clear();
     }
+
+    /// Selects what lies under the spans (in the order of their first tokens), less the unknown tokens.
+    fn take_spans(&mut self, tokens: &Tokens) {
+        let mut free = 0; // the first token that no span has taken
+        for span in &self.spans {
+            for position in span.start.0.max(free)..span.end.0 {
+                if tokens.ids[position as usize].0 >= SPECIALS {
+                    self.positions.push(TokenPos(position));
+                }
+            }
+            free = free.max(span.end.0);
+        }
+    }
 }
 
-/// Steps in which a strategy draws from the same spans.
+/// Steps in which a strategy draws the same kinds of spans.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Phase {
     /// The first step of the phase, from 1.
     pub first_step: u64,
-    /// What is drawn, each with the same probability, once a sequence.
-    pub draws: Vec<SpanDraw>,
+    /// The lengths that a span may have, in tokens, increasing; at the ends of a sequence they are cut.
+    pub spans: Vec<u32>,
+    /// The share of the tokens of a long sequence that is selected, by the draw that selects most; to plan with, not to report.
+    pub mask_rate: f64,
+    /// What is drawn, in words.
+    pub drawn: String,
+}
+
+impl Phase {
+    /// A phase in which each sequence draws one of these spans.
+    fn of_draws(first_step: u64, draws: &[SpanDraw]) -> Self {
+        let words: Vec<String> = draws.iter().map(SpanDraw::to_string).collect();
+        let one = if draws.len() == 1 { "" } else { ", one length a sequence" };
+        Self {
+            first_step,
+            spans: draws.iter().map(SpanDraw::tokens).collect(),
+            mask_rate: draws.iter().map(SpanDraw::mask_rate).fold(0.0, f64::max),
+            drawn: format!("{} (tokens at centre rate{one})", words.join(", ")),
+        }
+    }
 }
 
 /// Chooses the tokens to mask.
@@ -77,11 +139,7 @@ pub trait MaskStrategy: Send + Sync {
     fn phases(&self) -> &[Phase];
 
     /// Selects tokens into `out`, whose content is replaced. `step` is the optimizer step, from 1 (Algorithm 1's S); 0 is taken as 1.
-    fn select_into(&self, tokens: &Tokens, step: u64, rng: &mut SeededRng, out: &mut Selection) {
-        let draws = &self.phase(step).draws;
-        let draw = &draws[if draws.len() == 1 { 0 } else { rng.below(draws.len() as u64) as usize }];
-        draw.select_into(tokens, rng, out);
-    }
+    fn select_into(&self, tokens: &Tokens, step: u64, rng: &mut SeededRng, out: &mut Selection);
 
     /// As [`MaskStrategy::select_into`], into a new selection.
     fn select(&self, tokens: &Tokens, step: u64, rng: &mut SeededRng) -> Selection {
@@ -102,9 +160,60 @@ mod tests {
     use super::*;
     use crate::mask::Strategy;
     use crate::rng::Purpose;
-    use crate::tokenizer::{Tokenizer, TokenizerConfig, UNK};
+    use crate::tokenizer::{TokenKind, Tokenizer, TokenizerConfig, UNK};
     use proptest::prelude::*;
     use proptest::strategy::Strategy as _;
+
+    /// Overlapping 6-mers.
+    pub(super) fn tokenizer() -> Tokenizer {
+        Tokenizer::new(TokenizerConfig::default()).unwrap()
+    }
+
+    /// Overlapping k-mers, or single bases.
+    pub(super) fn tokenizer_of(k: usize) -> Tokenizer {
+        let kind = if k == 1 { TokenKind::Base } else { TokenKind::Kmer };
+        Tokenizer::new(TokenizerConfig { kind, k, ..TokenizerConfig::default() }).unwrap()
+    }
+
+    /// The tokens of base codes.
+    pub(super) fn tokens_of(k: usize, codes: &[u8]) -> Tokens {
+        let mut tokens = Tokens::default();
+        tokenizer_of(k).encode(codes, &mut tokens);
+        tokens
+    }
+
+    /// The share of the content tokens that a strategy selects in windows at a step.
+    pub(super) fn share_of(strategy: &dyn MaskStrategy, windows: &[Tokens], step: u64) -> f64 {
+        let (mut selected, mut all) = (0, 0);
+        for (index, tokens) in windows.iter().enumerate() {
+            let mut rng = SeededRng::new(21, Purpose::Test, step, index as u64);
+            selected += strategy.select(tokens, step, &mut rng).positions.len();
+            all += tokens.ids.len() - 2;
+        }
+        assert!(all >= 100_000);
+        selected as f64 / all as f64
+    }
+
+    #[test]
+    fn the_rate_is_the_asked_one_within_half_a_point_for_every_strategy_that_needs_no_scores() {
+        let mut rng = SeededRng::new(20, Purpose::Test, 0, 0);
+        let codes: Vec<u8> = (0..515).map(|_| rng.below(4) as u8).collect();
+        let windows = vec![tokens_of(6, &codes); 1_500];
+        let overlaps = |m: i32| 1.0 - 0.975f64.powi(m);
+        let widest = [6, 8, 10, 12, 14].map(overlaps).iter().sum::<f64>() / 5.0;
+        for (strategy, rate, schedule, asked) in [
+            (Strategy::Token, Rate::Paper, Schedule::Expanding, 0.15),
+            (Strategy::KmerSpan, Rate::Paper, Schedule::Expanding, overlaps(6)),
+            (Strategy::KmerSpan, Rate::Constant, Schedule::Expanding, 0.15),
+            (Strategy::RandomMask, Rate::Paper, Schedule::Expanding, overlaps(6)),
+            (Strategy::RandomMask, Rate::Paper, Schedule::FixedWide, widest),
+            (Strategy::RandomMask, Rate::Constant, Schedule::FixedWide, 0.15),
+        ] {
+            let config = MaskConfig { strategy, rate, schedule, ..MaskConfig::default() };
+            let share = share_of(&*config.build(&tokenizer(), 480_000, 0, None).unwrap(), &windows, 1);
+            assert!((share - asked).abs() < 0.005, "{strategy} {rate} {schedule}: {share}, asked {asked}");
+        }
+    }
 
     fn any_strategy() -> impl proptest::strategy::Strategy<Value = MaskConfig> {
         let schedules = [Schedule::Expanding, Schedule::FixedWide, Schedule::Contracting, Schedule::Shuffled];
@@ -134,7 +243,7 @@ mod tests {
             let tokenizer = Tokenizer::new(TokenizerConfig::default()).unwrap();
             let mut tokens = Tokens::default();
             tokenizer.encode(&codes, &mut tokens);
-            let strategy = config.build(tokenizer.cover(), 1_000, seed).unwrap();
+            let strategy = config.build(&tokenizer, 1_000, seed, None).unwrap();
             let selection = strategy.select(&tokens, step, &mut SeededRng::new(seed, Purpose::Select, step, 0));
             let content = tokens.content();
             prop_assert!(selection.positions.windows(2).all(|pair| pair[0] < pair[1]));

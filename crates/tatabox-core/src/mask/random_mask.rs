@@ -2,8 +2,9 @@
 //!
 //! Algorithm 1 as printed falls back to m = 6 after its last border (a longer run would lose its curriculum); here the last phase stays.
 
-use super::{MaskStrategy, Phase, Schedule, SpanDraw};
+use super::{MaskStrategy, Phase, Schedule, Selection, SpanDraw};
 use crate::rng::{Purpose, SeededRng};
+use crate::tokenizer::Tokens;
 
 /// The paper's borders: the last step of each phase but the last.
 pub(super) const PAPER_BORDERS: [u64; 4] = [30_000, 60_000, 100_000, 150_000];
@@ -13,6 +14,8 @@ pub(super) const PAPER_STEPS: u64 = 480_000;
 /// Spans whose length is drawn per sequence, by phase.
 #[derive(Clone, Debug)]
 pub struct RandomMask {
+    /// All spans, of which phase i draws from the first `phases[i].spans.len()`.
+    draws: Vec<SpanDraw>,
     phases: Vec<Phase>,
 }
 
@@ -42,11 +45,11 @@ impl RandomMask {
         let mut phases = Vec::new();
         for (steps, set) in stretches {
             if steps > 0 {
-                phases.push(Phase { first_step, draws: draws[..set].to_vec() });
+                phases.push(Phase::of_draws(first_step, &draws[..set]));
                 first_step += steps;
             }
         }
-        Self { phases }
+        Self { draws: draws.to_vec(), phases }
     }
 }
 
@@ -57,6 +60,12 @@ impl MaskStrategy for RandomMask {
 
     fn phases(&self) -> &[Phase] {
         &self.phases
+    }
+
+    fn select_into(&self, tokens: &Tokens, step: u64, rng: &mut SeededRng, out: &mut Selection) {
+        let draws = &self.draws[..self.phase(step).spans.len()];
+        let draw = &draws[if draws.len() == 1 { 0 } else { rng.below(draws.len() as u64) as usize }];
+        draw.select_into(tokens, rng, out);
     }
 }
 
@@ -79,18 +88,18 @@ fn shuffle(stretches: &mut [(u64, usize)], seed: u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mask::tests::tokenizer;
     use crate::mask::{MaskConfig, Rate, Strategy};
-    use crate::tokenizer::Tokens;
     use crate::units::TokenId;
     use std::collections::BTreeMap;
 
     fn spans(strategy: &dyn MaskStrategy, step: u64) -> Vec<u32> {
-        strategy.phase(step).draws.iter().map(SpanDraw::tokens).collect()
+        strategy.phase(step).spans.clone()
     }
 
     fn build(schedule: Schedule, total_steps: u64, seed: u64) -> Box<dyn MaskStrategy> {
         let config = MaskConfig { strategy: Strategy::RandomMask, schedule, ..MaskConfig::default() };
-        config.build(6, total_steps, seed).unwrap()
+        config.build(&tokenizer(), total_steps, seed, None).unwrap()
     }
 
     #[test]
@@ -141,7 +150,7 @@ mod tests {
                 .phases()
                 .iter()
                 .zip(ends)
-                .map(|(phase, end)| (phase.draws.len(), end - phase.first_step))
+                .map(|(phase, end)| (phase.spans.len(), end - phase.first_step))
                 .collect();
             lengths.sort_unstable();
             lengths
@@ -152,7 +161,7 @@ mod tests {
             .map(|seed| {
                 let shuffled = build(Schedule::Shuffled, 480_000, seed);
                 assert_eq!(lengths(&*shuffled), expanding);
-                shuffled.phases().iter().map(|phase| phase.draws.len()).collect()
+                shuffled.phases().iter().map(|phase| phase.spans.len()).collect()
             })
             .collect();
         assert!(orders.len() > 10, "{orders:?}");
@@ -196,7 +205,7 @@ mod tests {
         };
         let share = |rate, step| {
             let config = MaskConfig { strategy: Strategy::RandomMask, rate, ..MaskConfig::default() };
-            let strategy = config.build(6, 480_000, 0).unwrap();
+            let strategy = config.build(&tokenizer(), 480_000, 0, None).unwrap();
             let draws = 2_000;
             let selected: usize = (0..draws)
                 .map(|index| {

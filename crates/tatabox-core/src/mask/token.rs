@@ -1,15 +1,21 @@
 //! `token`: every token on its own, as in BERT. Right for tokens side by side; overlapping tokens are readable from their neighbours.
 
-use super::{MaskStrategy, Phase, SpanDraw};
+use super::{MaskStrategy, Phase, Selection, SpanDraw};
+use crate::rng::SeededRng;
+use crate::tokenizer::Tokens;
 
 /// Independent tokens.
 #[derive(Clone, Debug)]
-pub struct TokenMask([Phase; 1]);
+pub struct TokenMask {
+    draw: SpanDraw,
+    phases: [Phase; 1],
+}
 
 impl TokenMask {
     /// Every token is selected with probability `mask_rate` (0.0..=1.0).
     pub fn new(mask_rate: f64) -> Self {
-        Self([Phase { first_step: 1, draws: vec![SpanDraw::new(1, mask_rate)] }])
+        let draw = SpanDraw::new(1, mask_rate);
+        Self { phases: [Phase::of_draws(1, std::slice::from_ref(&draw))], draw }
     }
 }
 
@@ -19,15 +25,18 @@ impl MaskStrategy for TokenMask {
     }
 
     fn phases(&self) -> &[Phase] {
-        &self.0
+        &self.phases
+    }
+
+    fn select_into(&self, tokens: &Tokens, _: u64, rng: &mut SeededRng, out: &mut Selection) {
+        self.draw.select_into(tokens, rng, out);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rng::{Purpose, SeededRng};
-    use crate::tokenizer::Tokens;
+    use crate::rng::Purpose;
     use crate::units::TokenId;
 
     #[test]

@@ -1,0 +1,185 @@
+//! What masks know of a genome before the first step: the scores that `pmi` and `pmi-vocab` go by, and windows to measure a rate on.
+
+use std::path::Path;
+
+use tatabox_core::corpus::Part;
+use tatabox_core::count::{Strands, count};
+use tatabox_core::genome::{FileCard, Genome};
+use tatabox_core::io::input::{Fingerprint, fingerprint};
+use tatabox_core::mask::{self, MaskScores, MaskStrategy};
+use tatabox_core::tokenizer::{Tokenizer, Tokens};
+
+use crate::data::sampler;
+use crate::error::{Error, Result};
+use crate::recipe::RunConfig;
+
+/// Tokens of the windows on which a rate is measured: enough for a tenth of a point.
+const SAMPLE_TOKENS: u64 = 1_000_000;
+
+/// The masks' knowledge of one genome.
+#[derive(Clone, Debug)]
+pub struct Learned {
+    scores: MaskScores,
+    sample: Vec<Tokens>,
+}
+
+impl Learned {
+    /// What the masks of a run need, from the file of `mask.scores` or counted on the training part of the genome: what is held out is not counted. `None` where
+    /// they need nothing. `progress` is called now and then with the bases counted since it was called last.
+    ///
+    /// # Errors
+    /// The file or the genome cannot serve: too few words, a table of another k.
+    pub fn new(config: &RunConfig, genome: &Genome, progress: &(dyn Fn(u64) + Sync)) -> Result<Option<Self>> {
+        let k = config.tokenizer.k;
+        let Some(lengths) = MaskScores::lengths(config.mask.strategy, k) else { return Ok(None) };
+        let scores = match config.mask.scores_file() {
+            Some(file) => MaskScores::of_file(&config.mask, Path::new(file), k, config.seed)?,
+            None => {
+                let training = sampler(config, genome, Part::Train)?;
+                let strands = if config.data.strands == "both" { Strands::Both } else { Strands::Forward };
+                let counts = count(genome, training.held_out(), lengths, strands, progress)?;
+                MaskScores::of_counts(&config.mask, &counts, k, config.seed)?
+            }
+        };
+        Ok(Some(Self { sample: sample(config, genome)?, scores }))
+    }
+
+    /// What the masks of a run had when it was started, from its file of scores; `recorded` is what `dataset.json` says of that file.
+    ///
+    /// # Errors
+    /// The file is not there, or not what it was.
+    pub fn read(
+        config: &RunConfig,
+        genome: &Genome,
+        path: &Path,
+        recorded: Option<&FileCard>,
+    ) -> Result<Option<Self>> {
+        if !config.mask.is_learned() {
+            return Ok(None);
+        }
+        let Fingerprint { sha256, .. } = fingerprint(path)?;
+        if let Some(recorded) = recorded.filter(|recorded| recorded.sha256 != sha256) {
+            let expected = format!("the file with SHA-256 {}, by which the run was masked so far", recorded.sha256);
+            let hint = "put that file back, or start a new run with another `-o`";
+            return Err(Error::format(path, "", expected, sha256, hint));
+        }
+        let scores = MaskScores::read(config.mask.strategy, path)?;
+        Ok(Some(Self { sample: sample(config, genome)?, scores }))
+    }
+
+    /// Writes the scores whole, and says what was written.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn write(&self, path: &Path) -> Result<FileCard> {
+        self.scores.write(path)?;
+        let Fingerprint { bytes, sha256 } = fingerprint(path)?;
+        let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+        Ok(FileCard { path: name, bytes, sha256 })
+    }
+}
+
+/// The masks of a run.
+///
+/// # Errors
+/// The mask's settings do not fit the tokenizer or the scores, or scores are needed and missing.
+pub fn strategy(config: &RunConfig, learned: Option<&Learned>) -> Result<Box<dyn MaskStrategy>> {
+    let tokenizer = Tokenizer::new(config.tokenizer.clone())?;
+    let learned = learned.map(|learned| mask::Learned { scores: &learned.scores, sample: &learned.sample });
+    Ok(config.mask.build(&tokenizer, config.train.steps, config.seed, learned)?)
+}
+
+/// Windows as the run draws them, where the masks measure their rate; else none.
+fn sample(config: &RunConfig, genome: &Genome) -> Result<Vec<Tokens>> {
+    let mut sample = Vec::new();
+    if !config.mask.needs_sample() {
+        return Ok(sample);
+    }
+    let (sampler, tokenizer) = (sampler(config, genome, Part::Train)?, Tokenizer::new(config.tokenizer.clone())?);
+    let (mut codes, mut all) = (Vec::new(), 0);
+    for index in 0.. {
+        let mut tokens = Tokens::default();
+        sampler.read(&sampler.window(config.seed, 0, index), &mut codes);
+        tokenizer.encode(&codes, &mut tokens);
+        all += tokens.ids.len() as u64;
+        sample.push(tokens);
+        if all >= SAMPLE_TOKENS {
+            break;
+        }
+    }
+    Ok(sample)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::Batches;
+    use crate::data::tests::{config, genome};
+    use tatabox_engine::Capacity;
+
+    const WIDE: Capacity = Capacity { tokens: 4096, masked: 4096 };
+
+    #[test]
+    fn what_is_read_again_masks_as_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let genome = genome(folder.path()).1;
+        for extra in [
+            &["mask.strategy=pmi", "mask.rate=constant"][..],
+            &["mask.strategy=pmi", "mask.permuted=true"],
+            &["mask.strategy=pmi-vocab"],
+        ] {
+            let config = config(extra);
+            let path = folder.path().join("pmi.tsv");
+            let fresh = Learned::new(&config, &genome, &|_| ()).unwrap().unwrap();
+            let card = fresh.write(&path).unwrap();
+            let again = Learned::read(&config, &genome, &path, Some(&card)).unwrap().unwrap();
+            let step = |learned| {
+                let strategy = strategy(&config, Some(learned)).unwrap();
+                Batches::new(&config, &genome, strategy, WIDE).unwrap().step(3)
+            };
+            assert_eq!(step(&fresh), step(&again), "{extra:?}");
+        }
+    }
+
+    #[test]
+    fn a_changed_file_of_scores_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let genome = genome(folder.path()).1;
+        let config = config(&["mask.strategy=pmi"]);
+        let path = folder.path().join("pmi.tsv");
+        let card = Learned::new(&config, &genome, &|_| ()).unwrap().unwrap().write(&path).unwrap();
+        std::fs::write(&path, std::fs::read_to_string(&path).unwrap().replacen("AAA\t", "AAA\t1", 1)).unwrap();
+        let error = Learned::read(&config, &genome, &path, Some(&card)).unwrap_err();
+        assert!(error.to_string().contains("by which the run was masked so far"), "{error}");
+        std::fs::remove_file(&path).unwrap();
+        assert!(Learned::read(&config, &genome, &path, Some(&card)).is_err());
+    }
+
+    #[test]
+    fn what_is_held_out_is_not_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("genome.fa");
+        // A stretch of A in a genome without: only who counted it knows AAA.
+        let mut bases: Vec<u8> = (0..20_000).map(|at| b"CGTTGCCT"[at * at % 8]).collect();
+        bases[14_000..15_000].fill(b'A');
+        std::fs::write(&path, format!(">chrI\n{}\n", String::from_utf8(bases).unwrap())).unwrap();
+        let genome = Genome::open(&[path], &folder.path().join("cache")).unwrap();
+        let rank = |holdout: &str| {
+            let config = config(&["mask.strategy=pmi", "data.strands=forward", holdout]);
+            match Learned::new(&config, &genome, &|_| ()).unwrap().unwrap().scores {
+                MaskScores::Table(table) => table.rank(0),
+                MaskScores::Vocabulary(_) => unreachable!(),
+            }
+        };
+        assert_eq!(rank("data.holdout=chrI:14001-15000"), None);
+        assert_eq!(rank("data.holdout=none"), Some(1));
+    }
+
+    #[test]
+    fn masks_without_scores_need_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(Learned::new(&config(&[]), &genome(folder.path()).1, &|_| ()).unwrap().is_none());
+        let missing = strategy(&config(&["mask.strategy=pmi"]), None).err().unwrap();
+        assert!(missing.to_string().contains("there are no scores to go by"), "{missing}");
+    }
+}
