@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::{bench, count, demo, evaluate, inspect, mask, pmi, pretrain, simulate};
+use crate::commands::{bench, compare, count, demo, evaluate, inspect, mask, pmi, pretrain, simulate};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -14,6 +14,7 @@ Examples:
   tatabox pretrain --resume runs/rice                             go on where it stopped
   tatabox mask freeze genome.fa.gz --sequences 500 -o frozen.jsonl
   tatabox evaluate runs/rice --masks frozen.jsonl
+  tatabox compare genome.fa.gz --recipe recipes/compare-masks.toml --seeds 1,2,3 -o cmp
 
 Results go to stdout, words to stderr. Exit code: 0 done, 1 the work failed, 2 the command line or the recipe was wrong.";
 
@@ -43,6 +44,7 @@ pub struct Machine {
 pub enum Command {
     Pretrain(pretrain::Args),
     Evaluate(evaluate::Args),
+    Compare(compare::Args),
     #[command(subcommand)]
     Mask(mask::Verb),
     Count(count::Args),

@@ -93,7 +93,7 @@ impl RecipeArgs {
 }
 
 /// A recipe that is not there is a wrong command line, unlike a genome that is not there.
-fn check_recipe_is_there(path: &Path) -> anyhow::Result<()> {
+pub fn check_recipe_is_there(path: &Path) -> anyhow::Result<()> {
     if path.exists() {
         return Ok(());
     }

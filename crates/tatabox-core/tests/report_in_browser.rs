@@ -23,7 +23,9 @@ fn report() -> Report {
         x_label: "step".into(),
         y_label: "loss (nats a masked token)".into(),
         series: vec![curve("kmer-span", 0.0), curve("random-mask <b>wide</b>", 0.2)],
-        repeats: [(0, -0.1), (0, 0.1), (1, 0.3)].map(|(series, lift)| Repeat { series, points: curve("", lift).points }).into(),
+        repeats: [(0, -0.1), (0, 0.1), (1, 0.3)]
+            .map(|(series, lift)| Repeat { series, points: curve("", lift).points })
+            .into(),
         events: vec![Event { x: 100.0, label: "phase 2 starts".into() }],
     };
     let bar = |name: &str, value| Bar { name: name.into(), value };

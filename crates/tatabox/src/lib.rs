@@ -44,6 +44,8 @@ pub mod train;
 
 pub mod pretrain;
 
+pub mod compare;
+
 pub mod bench;
 
 pub use error::{Error, Result};

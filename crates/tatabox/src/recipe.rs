@@ -414,7 +414,14 @@ mod tests {
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             if path.extension().is_some_and(|extension| extension == "toml") {
-                RunConfig::resolve(Settings::read(&path).unwrap()).unwrap_or_else(|error| panic!("{error}"));
+                let text = std::fs::read_to_string(&path).unwrap();
+                let (common, arms) = Settings::parse_parts(&text, &path.display().to_string(), "arms").unwrap();
+                RunConfig::resolve(common.clone()).unwrap_or_else(|error| panic!("{error}"));
+                for (arm, keys) in &arms {
+                    let mut all = common.clone();
+                    all.overlay(keys);
+                    RunConfig::resolve(all).unwrap_or_else(|error| panic!("arm {arm}: {error}"));
+                }
                 recipes += 1;
             }
         }

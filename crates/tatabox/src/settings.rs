@@ -92,6 +92,14 @@ impl Settings {
     /// # Errors
     /// As [`Settings::read`].
     pub fn parse(text: &str, name: &str) -> Result<Self> {
+        Ok(Self::parse_parts(text, name, "")?.0)
+    }
+
+    /// As [`Settings::parse`], but each table below `section` (`[arms.NAME]`) is a part of its own, with its name, in the order of the file.
+    ///
+    /// # Errors
+    /// As [`Settings::read`]; or something else than a table lies below `section`.
+    pub fn parse_parts(text: &str, name: &str, section: &str) -> Result<(Self, Vec<(String, Self)>)> {
         let place = |at: usize| {
             let at = at.min(text.len());
             format!("{name}, line {}", text.as_bytes()[..at].iter().filter(|&&byte| byte == b'\n').count() + 1)
@@ -102,8 +110,58 @@ impl Settings {
             hint: String::new(),
         })?;
         let mut settings = Self::empty();
-        settings.add_table(table.get_ref(), "", &place)?;
-        Ok(settings)
+        let mut parts = Vec::new();
+        for (key, value) in table.get_ref().iter() {
+            match value.get_ref() {
+                DeValue::Table(inner) if key.get_ref() == section => {
+                    for (part, value) in inner.iter() {
+                        let DeValue::Table(inner) = value.get_ref() else {
+                            return Err(Error::Recipe {
+                                place: place(part.span().start),
+                                what: format!(
+                                    "expected a table, got `{section}.{}` with a single value",
+                                    part.get_ref()
+                                ),
+                                hint: format!("write `[{section}.NAME]` and its keys below"),
+                            });
+                        };
+                        let mut own = Self::empty();
+                        own.add_table(inner, "", &place)?;
+                        parts.push((part.span().start, part.get_ref().to_string(), own));
+                    }
+                }
+                other => settings.add_value(key.get_ref(), other, place(key.span().start), &place)?,
+            }
+        }
+        parts.sort_by_key(|(at, ..)| *at);
+        Ok((settings, parts.into_iter().map(|(_, name, own)| (name, own)).collect()))
+    }
+
+    /// Puts all values of another recipe over these, with the places where they were written.
+    pub fn overlay(&mut self, over: &Settings) {
+        over.given.iter().for_each(|(key, setting)| self.put(key, setting.clone()));
+    }
+
+    /// The keys that are given, sorted, each with its value as it is shown.
+    pub fn given(&self) -> impl Iterator<Item = (&str, String)> {
+        self.given.iter().map(|(key, setting)| (key.as_str(), setting.value.to_string()))
+    }
+
+    /// Takes away a key, and gives its value and its place.
+    pub fn take(&mut self, key: &str) -> Option<(Value, String)> {
+        self.given.remove(key).map(|setting| (setting.value, setting.place))
+    }
+
+    /// Puts a value over what is given, and takes away what says the same thing in another way.
+    fn put(&mut self, key: &str, setting: Setting) {
+        for [one, other] in EITHER_OR {
+            if key == one {
+                self.given.remove(other);
+            } else if key == other {
+                self.given.remove(one);
+            }
+        }
+        self.given.insert(key.to_string(), setting);
     }
 
     /// Puts one `--set key=value` over what the recipe says. The value is TOML, or a plain word (`mask.strategy=random-mask`).
@@ -130,14 +188,7 @@ impl Settings {
             }
             Err(error) => return Err(wrong(&format!("expected a TOML value, got `{text}`: {}", error.message()))),
         };
-        for [one, other] in EITHER_OR {
-            if key == one {
-                self.given.remove(other);
-            } else if key == other {
-                self.given.remove(one);
-            }
-        }
-        self.given.insert(key.to_string(), Setting { value, place });
+        self.put(key, Setting { value, place });
         Ok(())
     }
 
@@ -149,15 +200,23 @@ impl Settings {
     fn add_table(&mut self, table: &DeTable<'_>, prefix: &str, place: &dyn Fn(usize) -> String) -> Result<()> {
         for (name, value) in table.iter() {
             let key = format!("{prefix}{}", name.get_ref());
-            let place_of_key = place(name.span().start);
-            match value.get_ref() {
-                DeValue::Table(inner) => self.add_table(inner, &format!("{key}."), place)?,
-                other => {
-                    let value = plain_value(other, &place_of_key)?;
-                    self.given.insert(key, Setting { value, place: place_of_key });
-                }
-            }
+            self.add_value(&key, value.get_ref(), place(name.span().start), place)?;
         }
+        Ok(())
+    }
+
+    fn add_value(
+        &mut self,
+        key: &str,
+        value: &DeValue<'_>,
+        place_of_key: String,
+        place: &dyn Fn(usize) -> String,
+    ) -> Result<()> {
+        if let DeValue::Table(inner) = value {
+            return self.add_table(inner, &format!("{key}."), place);
+        }
+        let value = plain_value(value, &place_of_key)?;
+        self.given.insert(key.to_string(), Setting { value, place: place_of_key });
         Ok(())
     }
 
@@ -377,6 +436,10 @@ impl Settings {
     pub fn finish(self) -> Result<()> {
         let Some((key, setting)) = self.given.iter().find(|(key, _)| !self.asked.contains(key)) else { return Ok(()) };
         let hint = match nearest_key(key, &self.asked) {
+            _ if key.starts_with("arms.") => {
+                "`[arms.NAME]` are the arms of a comparison: `tatabox compare genome.fa --recipe FILE -o DIR`"
+                    .to_string()
+            }
             Some(known) => format!("the nearest known key is `{known}`"),
             None => {
                 let section = key.split('.').next().unwrap_or(key);
@@ -515,6 +578,21 @@ mod tests {
         assert_eq!(settings.choice("mask.strategy", "token", &["token", "random-mask"]).unwrap(), "random-mask");
         assert_eq!(settings.whole("train.steps", 1, 1..=100).unwrap(), 20);
         assert!(matches!(settings.raw("data.holdout"), Some(Value::List(list)) if list.len() == 2));
+    }
+
+    #[test]
+    fn parts_keep_the_order_of_the_file_and_their_places() {
+        let text = "seed = 1\n[arms.b]\nmask.strategy = \"token\"\n[train]\nsteps = 5\n[arms.a]\n[arms.c.train]\nbatch_tokens = 9\n";
+        let (common, parts) = Settings::parse_parts(text, "x.toml", "arms").unwrap();
+        assert_eq!(parts.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["b", "a", "c"]);
+        assert_eq!(common.given().map(|(key, _)| key).collect::<Vec<_>>(), ["seed", "train.steps"]);
+        assert_eq!(parts[0].1.place("mask.strategy"), "x.toml, line 3");
+        let mut all = Settings::parse("[train]\nbatch_size = 3\nsteps = 2\n", "y.toml").unwrap();
+        all.overlay(&parts[2].1);
+        assert_eq!(all.given().map(|(key, _)| key).collect::<Vec<_>>(), ["train.batch_tokens", "train.steps"]);
+        assert_eq!(all.take("train.steps"), Some((Value::Integer(2), "y.toml, line 3".to_string())));
+        let error = Settings::parse_parts("[arms]\nb = 1\n", "x.toml", "arms").unwrap_err();
+        assert!(error.to_string().starts_with("x.toml, line 2: expected a table, got `arms.b`"), "{error}");
     }
 
     #[test]

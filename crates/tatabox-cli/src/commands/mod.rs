@@ -1,6 +1,7 @@
 //! The verbs, one a file: what each takes, what it calls, and what it prints.
 
 pub mod bench;
+pub mod compare;
 pub mod count;
 pub mod demo;
 pub mod evaluate;

@@ -7,6 +7,7 @@ mod bench;
 mod book;
 mod command_line;
 mod count;
+mod compare;
 mod demo;
 mod disk;
 mod evaluate;

@@ -75,10 +75,7 @@ mod tests {
     fn tables_keep_their_columns_whatever_stands_in_them() {
         let models = Table {
             columns: vec!["model".into(), "nats".into()],
-            rows: vec![
-                vec![Cell::text("a|b\n*c*"), Cell::number(4.25, 2)],
-                vec![Cell::text("uniform"), Cell::Missing],
-            ],
+            rows: vec![vec![Cell::text("a|b\n*c*"), Cell::number(4.25, 2)], vec![Cell::text("uniform"), Cell::Missing]],
         };
         let curves = Curves {
             x_label: "step".into(),
@@ -86,8 +83,7 @@ mod tests {
             series: vec![Series { name: "loss".into(), points: vec![(0.0, 8.0), (10.0, 7.5)] }],
             ..Curves::default()
         };
-        let bars =
-            Bars { label: "bits".into(), bars: vec![Bar { name: "us".into(), value: 1.5 }], decimals: 1 };
+        let bars = Bars { label: "bits".into(), bars: vec![Bar { name: "us".into(), value: 1.5 }], decimals: 1 };
         let report = Report {
             title: "A <b>".into(),
             subtitle: "three seeds".into(),

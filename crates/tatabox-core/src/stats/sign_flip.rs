@@ -70,8 +70,7 @@ mod tests {
     }
 
     /// Darwin's maize: heights of crossed less self-fertilised plants in eighths of an inch, fifteen pairs.
-    const MAIZE: [f64; 15] =
-        [49.0, -67.0, 8.0, 16.0, 6.0, 23.0, 28.0, 41.0, 14.0, 29.0, 56.0, 24.0, 75.0, 60.0, -48.0];
+    const MAIZE: [f64; 15] = [49.0, -67.0, 8.0, 16.0, 6.0, 23.0, 28.0, 41.0, 14.0, 29.0, 56.0, 24.0, 75.0, 60.0, -48.0];
 
     #[test]
     fn darwins_maize_has_fishers_p_value() {

@@ -1,0 +1,258 @@
+//! `tatabox compare`: the same model, data, steps and seeds under several arms, asked the same questions.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context;
+use indicatif::{ProgressBar, ProgressStyle};
+use tatabox::compare::{Arm, Design, Outcome, Place, Plan, Request, Watcher, arm, check, compare, resume};
+use tatabox::observer::{Observer, Progress};
+use tatabox_core::score::Scores;
+
+use crate::failure::Refusal;
+use crate::settings::{RecipeArgs, Settings, check_recipe_is_there, names};
+use crate::signals::Stop;
+use crate::ui;
+
+/// Compare masks, or other recipe keys: the same model, data, steps and seeds, held-out loss on the same frozen masks, paired tests
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// FASTA files (plain, gzip, bgzip; `-` is stdin), or one .2bit file
+    #[arg(value_name = "GENOME", required_unless_present = "resume", conflicts_with = "resume")]
+    pub genome: Vec<PathBuf>,
+    /// The directory of the comparison; what is finished there is kept, and arms and seeds can be added
+    #[arg(short, long, value_name = "DIR", required_unless_present = "resume", conflicts_with = "resume")]
+    pub output: Option<PathBuf>,
+    /// Go on with this comparison as it was begun
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["recipe", "set", "arms", "arm", "only", "seeds"])]
+    pub resume: Option<PathBuf>,
+    #[command(flatten)]
+    pub recipe: RecipeArgs,
+    /// A file with more arms: `[arms.NAME]` tables of recipe keys, as the recipe itself may have
+    #[arg(long, value_name = "FILE")]
+    pub arms: Vec<PathBuf>,
+    /// One more arm: --arm wide:mask.strategy=random-mask,mask.schedule=fixed-wide
+    #[arg(long, value_name = "NAME:KEY=VALUE,…")]
+    pub arm: Vec<String>,
+    /// Of all these arms, only those
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
+    pub only: Vec<String>,
+    /// The seeds: each arm is trained once under each
+    #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "1,2,3")]
+    pub seeds: Vec<u64>,
+    /// The arm that the others are compared with [default: the first]
+    #[arg(long, value_name = "NAME")]
+    pub against: Option<String>,
+    /// Print one JSON object on stdout at the end
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Compares to the end or to a signal.
+pub fn run(args: &Args, settings: &Settings) -> anyhow::Result<ExitCode> {
+    let stop = Stop::listen()?;
+    let mut words = Words::new();
+    let outcome = match (&args.resume, &args.output) {
+        (Some(dir), _) => resume(dir, args.against.clone(), &settings.cache, &mut words, stop.flag())
+            .with_context(|| words.place(&format!("could not go on with the comparison `{}`", dir.display())))?,
+        (None, Some(output)) => begin(args, output, settings, &mut words, &stop)?,
+        (None, None) => unreachable!("clap asks for one of them"),
+    };
+    if !outcome.finished {
+        ui::say(format!("stopped and saved: {} of {} runs are finished", outcome.runs_finished, outcome.runs));
+        ui::say(format!("go on with: tatabox compare --resume {}", outcome.output.display()));
+    }
+    if args.json {
+        ui::print_json(&outcome)?;
+    } else if outcome.finished {
+        ui::print(shown(&outcome)?)?;
+    }
+    Ok(if outcome.finished { ExitCode::SUCCESS } else { ExitCode::from(stop.exit_code()) })
+}
+
+fn begin(args: &Args, output: &Path, settings: &Settings, words: &mut Words, stop: &Stop) -> anyhow::Result<Outcome> {
+    // All that can be known to be wrong is told before the genome is read, which may take minutes.
+    let design = design(args)?;
+    check(&design, output)?;
+    let genome = settings.genome(&args.genome)?;
+    let request = Request { design, genome, output, cache: &settings.cache };
+    compare(request, words, stop.flag()).with_context(|| {
+        words.place(&format!("could not compare on {} into `{}`", names(&args.genome), output.display()))
+    })
+}
+
+/// Arms of the recipe, of `--arms` and of `--arm`, in this order, over what the recipe and `--set` say for all.
+fn design(args: &Args) -> anyhow::Result<Design> {
+    let (mut common, mut arms) = match &args.recipe.recipe {
+        None => (tatabox::settings::Settings::empty(), Vec::new()),
+        Some(path) => {
+            check_recipe_is_there(path)?;
+            Arm::read(path)?
+        }
+    };
+    for assignment in &args.recipe.set {
+        common.set(assignment)?;
+    }
+    for path in &args.arms {
+        check_recipe_is_there(path)?;
+        let (besides, more) = Arm::read(path)?;
+        if let Some((key, _)) = besides.given().next() {
+            let what = format!("{}: expected `[arms.NAME]` tables only, got `{key}`", besides.place(key));
+            return Err(Refusal::new(what, "what holds for all arms goes into `--recipe` or `--set`").into());
+        }
+        arms.extend(more);
+    }
+    for text in &args.arm {
+        arms.push(Arm::parse(text)?);
+    }
+    // Twins are refused before some of them are left out.
+    arm::check_distinct(&arms)?;
+    if !args.only.is_empty() {
+        let known: Vec<&str> = arms.iter().map(|arm| arm.name.as_str()).collect();
+        if let Some(unknown) = args.only.iter().find(|name| !known.contains(&name.as_str())) {
+            return Err(arm::unknown(unknown, "--only", &known).into());
+        }
+        arms.retain(|arm| args.only.contains(&arm.name));
+    }
+    Ok(Design::new(common, arms, args.seeds.clone(), args.against.clone())?)
+}
+
+/// The tables, and where everything lies.
+fn shown(outcome: &Outcome) -> anyhow::Result<String> {
+    let path = |name: &str| outcome.output.join(name);
+    let table = path("table.txt");
+    let text = std::fs::read_to_string(&table).with_context(|| format!("cannot read `{}`", table.display()))?;
+    Ok(format!(
+        "{text}\n{}",
+        ui::pairs(&[
+            ("report", path("report.html").display().to_string()),
+            ("tables", format!("{} (and .csv, .md)", table.display())),
+            ("result", path("compare.json").display().to_string()),
+            ("runs", format!("{}{}", path("runs").display(), std::path::MAIN_SEPARATOR)),
+        ])
+    ))
+}
+
+/// Tells a comparison on stderr: one bar for the run at work, a line for each measurement.
+struct Words {
+    bar: ProgressBar,
+    place: Option<Place>,
+    last: Option<Progress>,
+}
+
+impl Words {
+    fn new() -> Self {
+        Self { bar: ProgressBar::hidden(), place: None, last: None }
+    }
+
+    fn line(&self, words: String) {
+        self.bar.suspend(|| ui::say(words));
+    }
+
+    /// Words of a failure, with the run that failed.
+    fn place(&self, words: &str) -> String {
+        match &self.place {
+            Some(place) => format!("{words}: arm `{}`, seed {}", place.arm, place.seed),
+            None => words.to_string(),
+        }
+    }
+
+    /// Speed, and time left for this run and for all.
+    fn running(&self, progress: &Progress) -> String {
+        let later = self.place.as_ref().map_or(0.0, |place| place.tokens_after) / progress.tokens_per_second.max(1e-9);
+        format!(
+            "{} tokens/s  {} left, {} in all",
+            ui::short(progress.tokens_per_second),
+            ui::duration(progress.seconds_left),
+            ui::duration(progress.seconds_left + later)
+        )
+    }
+}
+
+impl Watcher for Words {
+    fn compared(&mut self, plan: &Plan) {
+        self.line(described(plan).trim_end().to_string());
+    }
+
+    fn begun(&mut self, place: &Place) {
+        self.line(format!("\nrun {} of {}: {}, seed {}", place.number, place.runs, place.arm, place.seed));
+        self.place = Some(place.clone());
+        self.last = None;
+    }
+
+    fn ended(&mut self, place: &Place, loss: f64) {
+        self.bar.finish_and_clear();
+        self.line(format!("{}, seed {}: {loss:.4} nats a masked token", place.arm, place.seed));
+        self.place = None;
+    }
+}
+
+impl Observer for Words {
+    fn planned(&mut self, plan: &tatabox::plan::Plan) {
+        let style = "{bar:30.cyan} {percent:>3} %  {msg}";
+        let style = ProgressStyle::with_template(style).expect("the template is a constant");
+        self.bar = ProgressBar::new(plan.steps).with_style(style.progress_chars("━╸─"));
+    }
+
+    fn step(&mut self, progress: &Progress) {
+        self.bar.set_position(progress.step);
+        let place = self.place.as_ref().map_or(String::new(), |place| format!("{} of {}  ", place.number, place.runs));
+        self.bar.set_message(format!("{place}loss {:.4}  {}", progress.loss, self.running(progress)));
+        self.last = Some(*progress);
+    }
+
+    fn evaluated(&mut self, step: u64, scores: &Scores) {
+        let mut words = format!("step {:>8}  held-out {:.4}", ui::count(step), scores.overall.nats_per_token);
+        if let Some(last) = &self.last {
+            words.push_str("  ");
+            words.push_str(&self.running(last));
+        }
+        self.line(words);
+    }
+
+    fn message(&mut self, text: &str) {
+        self.line(format!("note: {text}"));
+    }
+}
+
+/// What will happen, before it does.
+fn described(plan: &Plan) -> String {
+    let runs = plan.arms * plan.seeds;
+    let some = match plan.finished {
+        0 => String::new(),
+        finished if finished == runs => ", all finished".to_string(),
+        finished => format!(", {finished} finished"),
+    };
+    let mut rows = vec![
+        ("runs", format!("{} arms x {} seeds = {runs} runs{some}", plan.arms, plan.seeds)),
+        ("model", format!("{} parameters", ui::short(plan.parameters as f64))),
+        (
+            "questions",
+            format!(
+                "{} masked sequences of {} held-out windows, the same for all",
+                ui::count(plan.sequences as u64),
+                ui::count(plan.windows as u64)
+            ),
+        ),
+        (
+            "a run",
+            format!(
+                "{} steps, {} tokens",
+                ui::count(plan.steps),
+                ui::short(plan.tokens.first().copied().unwrap_or(0.0))
+            ),
+        ),
+    ];
+    if plan.finished < runs {
+        rows.push((
+            "left",
+            format!(
+                "{} tokens, up to {} of checkpoints",
+                ui::short(plan.tokens_left),
+                ui::bytes(plan.checkpoint_bytes)
+            ),
+        ));
+        rows.push(("time", format!("about {}, measurements of held-out loss not counted", ui::duration(plan.seconds))));
+    }
+    ui::pairs(&rows)
+}

@@ -1,0 +1,361 @@
+//! A comparison from its first run to its tables, or on from where it stopped.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde::Serialize;
+use tatabox_core::corpus::Part;
+use tatabox_core::genome::{Genome, GenomeCard};
+use tatabox_core::io::whole::{self, TEMPORARY};
+use tatabox_core::mask::frozen::FrozenMasks;
+use tatabox_core::report::{Fact, Html, Markdown, Renderer, Text};
+
+use super::analysis::{Answered, Comparison, Point, analyse};
+use super::design::{Design, ResolvedArm};
+use super::pages::{Facts, csv, page, tables};
+use super::record::{COMPARE, Record, sha256};
+use super::runs::{Answers, Place, Plan, Runs, Watcher, name};
+use crate::data::{freeze, sampler};
+use crate::dataset::{Dataset, baselines};
+use crate::error::{Error, Result};
+use crate::metrics::{self, Line};
+use crate::models::bert;
+use crate::plan::fitting_capacity;
+use crate::run::{DATASET, FROZEN, LOCK, METRICS, lock};
+
+/// What to compare, and where.
+pub struct Request<'a> {
+    /// The arms and seeds.
+    pub design: Design,
+    /// The genome.
+    pub genome: Genome,
+    /// The directory of the comparison: a new one, or one that holds a part of it.
+    pub output: &'a Path,
+    /// Where genomes are kept once they are read.
+    pub cache: &'a Path,
+}
+
+/// How a comparison ended.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Outcome {
+    /// The directory.
+    pub output: PathBuf,
+    /// False where it was stopped before its last run.
+    pub finished: bool,
+    /// Runs that are finished.
+    pub runs_finished: usize,
+    /// Runs of the whole comparison.
+    pub runs: usize,
+    /// The result over the seeds that all arms have finished; none where there is no such seed.
+    #[serde(flatten)]
+    pub comparison: Option<Comparison>,
+}
+
+/// Compares, from the start or from where the directory stands; what is finished there is not computed again.
+///
+/// # Errors
+/// The directory holds something else, or another comparison; the genome is another one; or as [`crate::pretrain::start`].
+pub fn compare(request: Request<'_>, watcher: &mut dyn Watcher, stop: &AtomicBool) -> Result<Outcome> {
+    let Request { design, genome, output, cache } = request;
+    check_place(output)?;
+    let held = output.join(COMPARE).is_file();
+    if !held {
+        // Everything that can be refused is refused before anything is written.
+        check_genome(&design, &genome)?;
+    }
+    let made = !output.exists();
+    fs::create_dir_all(output).map_err(Error::file("create", output))?;
+    let place = Directory { dir: output, _lock: lock(output)?, made };
+    design.notes.iter().for_each(|note| watcher.message(note));
+    let record = if held { place.extended(design, &genome)? } else { place.begun(design, &genome)? };
+    place.run(&record, &genome, cache, watcher, stop)
+}
+
+/// Goes on with a comparison as it was recorded.
+///
+/// # Errors
+/// There is none, its genome is gone, or as [`compare`].
+pub fn resume(
+    dir: &Path,
+    against: Option<String>,
+    cache: &Path,
+    watcher: &mut dyn Watcher,
+    stop: &AtomicBool,
+) -> Result<Outcome> {
+    if !dir.join(COMPARE).is_file() {
+        let what = if dir.exists() {
+            format!("is no comparison: it has no `{COMPARE}`")
+        } else {
+            "does not exist".to_string()
+        };
+        let hint = "start one with `tatabox compare genome.fa --recipe FILE -o DIR`".to_string();
+        return Err(Error::Directory { path: dir.to_path_buf(), what, hint });
+    }
+    let place = Directory { dir, _lock: lock(dir)?, made: false };
+    let genome = Dataset::read(&dir.join(DATASET))?.open(cache)?;
+    let mut record = Record::read(dir)?;
+    if against.is_some() {
+        record.design = record.design.with_against(against)?;
+        record.write(dir)?;
+    }
+    place.run(&record, &genome, cache, watcher, stop)
+}
+
+/// Refuses a directory that cannot take a comparison, or not this one, before the genome is read. Writes nothing.
+///
+/// # Errors
+/// It holds something else, or another comparison, or is no directory.
+pub fn check(design: &Design, dir: &Path) -> Result<()> {
+    check_place(dir)?;
+    if dir.join(COMPARE).is_file() {
+        design.clone().onto(Record::read(dir)?.design, dir)?;
+    }
+    Ok(())
+}
+
+fn check_place(dir: &Path) -> Result<()> {
+    let refuse = |what: &str| {
+        let hint = "choose another directory with `-o`".to_string();
+        Err(Error::Directory { path: dir.to_path_buf(), what: what.to_string(), hint })
+    };
+    if !dir.exists() || dir.join(COMPARE).is_file() {
+        return Ok(());
+    }
+    if !dir.is_dir() {
+        return refuse("is a file, expected a directory for the comparison");
+    }
+    // What a start that was killed may have left.
+    let ours = |name: &str| [FROZEN, DATASET, LOCK].contains(&name) || name.starts_with(TEMPORARY);
+    let mut entries = fs::read_dir(dir).map_err(Error::file("read", dir))?.flatten();
+    if entries.all(|entry| ours(&entry.file_name().to_string_lossy())) {
+        return Ok(());
+    }
+    refuse("is not empty and holds no comparison")
+}
+
+/// Refuses a genome of which nothing is held out, or which has no room for the windows.
+fn check_genome(design: &Design, genome: &Genome) -> Result<()> {
+    let config = &design.arms[0].config;
+    if sampler(config, genome, Part::Train)?.held_out().is_empty() {
+        return Err(Error::Recipe {
+            place: "the comparison".to_string(),
+            what: "`data.holdout` holds nothing out, but arms are compared by held-out loss".to_string(),
+            hint: "set `data.holdout = \"auto\"`, or name contigs: `data.holdout = [\"chrI\"]`".to_string(),
+        });
+    }
+    Ok(())
+}
+
+/// The directory of a comparison, locked by this process.
+struct Directory<'a> {
+    dir: &'a Path,
+    _lock: File,
+    /// Whether this process made it: then it goes again if the start fails.
+    made: bool,
+}
+
+impl Directory<'_> {
+    /// A new comparison: the questions and the record are written, the record last.
+    fn begun(&self, mut design: Design, genome: &Genome) -> Result<Record> {
+        let begin = || {
+            let config = design.arms[0].config.clone();
+            settle(&mut design)?;
+            let frozen = freeze(&config, genome, config.evaluate.sequences)?;
+            let training = sampler(&config, genome, Part::Train)?;
+            let baselines = baselines(genome, training.held_out(), config.data.strands == "both", &frozen)?;
+            frozen.write(&self.dir.join(FROZEN))?;
+            self.write(DATASET, &Dataset::new(genome, &training, baselines).to_json())?;
+            let record = Record { design, frozen: sha256(&self.dir.join(FROZEN))? };
+            record.write(self.dir)?;
+            Ok(record)
+        };
+        let begun: Result<Record> = begin();
+        if begun.is_err() && self.made {
+            let _ = fs::remove_dir_all(self.dir);
+        }
+        begun
+    }
+
+    /// The comparison that is there, with the arms and seeds of `design` added to it.
+    fn extended(&self, design: Design, genome: &Genome) -> Result<Record> {
+        let mut record = Record::read(self.dir)?;
+        let dataset = Dataset::read(&self.dir.join(DATASET))?;
+        let hashes = |card: &GenomeCard| card.files.iter().map(|file| file.sha256.clone()).collect::<Vec<_>>();
+        let (held, given) = (hashes(&dataset.genome), hashes(genome.card()));
+        if held != given {
+            return Err(Error::Directory {
+                path: self.dir.to_path_buf(),
+                what: format!(
+                    "holds a comparison on another genome:\n  SHA-256 {} there, and {} here",
+                    held.join(" "),
+                    given.join(" ")
+                ),
+                hint: "give the genome that it began with, or choose another directory with `-o`".to_string(),
+            });
+        }
+        let before = record.design.clone();
+        record.design = design.onto(record.design, self.dir)?;
+        settle(&mut record.design)?;
+        if record.design != before {
+            record.write(self.dir)?;
+        }
+        Ok(record)
+    }
+
+    fn write(&self, name: &str, text: &str) -> Result<()> {
+        Ok(whole::write(&self.dir.join(name), |out| out.write_all(text.as_bytes()))?)
+    }
+
+    /// Does what is left, and writes tables and page after each seed that all arms have finished.
+    fn run(
+        &self,
+        record: &Record,
+        genome: &Genome,
+        cache: &Path,
+        watcher: &mut dyn Watcher,
+        stop: &AtomicBool,
+    ) -> Result<Outcome> {
+        let design = &record.design;
+        let path = self.dir.join(FROZEN);
+        let frozen = FrozenMasks::read(&path)?;
+        let got = sha256(&path)?;
+        if got != record.frozen {
+            let hint = "put the file back, or compare in another directory";
+            return Err(Error::format(
+                &path,
+                "",
+                format!("the frozen masks with SHA-256 {}", record.frozen),
+                got,
+                hint,
+            ));
+        }
+        let runs = Runs { dir: self.dir, design, frozen: &frozen, frozen_sha256: &record.frozen };
+        let plan = runs.plan(genome)?;
+        let all = plan.arms * plan.seeds;
+        watcher.compared(&plan);
+        let facts = facts(&design.arms[0], &plan, &Dataset::read(&self.dir.join(DATASET))?);
+        let (mut number, mut tokens_left) = (0, plan.tokens_left);
+        let mut answers: Vec<Vec<Answers>> = vec![Vec::new(); design.arms.len()];
+        let mut comparison = None;
+        let mut finished = plan.finished;
+        for (nth, &seed) in (1..).zip(&design.seeds) {
+            for (index, arm) in design.arms.iter().enumerate() {
+                number += 1;
+                if let Some(done) = runs.answers(arm, seed)? {
+                    answers[index].push(done);
+                    continue;
+                }
+                tokens_left -= plan.tokens[index];
+                let place =
+                    Place { number, runs: all, arm: arm.name.clone(), seed, tokens_after: tokens_left.max(0.0) };
+                watcher.begun(&place);
+                let done = match stop.load(Ordering::Relaxed) {
+                    true => None,
+                    false => runs.finish(arm, seed, genome, cache, &mut *watcher, stop)?,
+                };
+                let Some(done) = done else {
+                    return Ok(Outcome {
+                        output: self.dir.to_path_buf(),
+                        finished: false,
+                        runs_finished: finished,
+                        runs: all,
+                        comparison,
+                    });
+                };
+                finished += 1;
+                let asked: usize = frozen.sequences.iter().map(|one| one.masked.targets.len()).sum();
+                watcher.ended(&place, done.nats.iter().sum::<f64>() / asked as f64);
+                answers[index].push(done);
+            }
+            let (seeds, left) = design.seeds.split_at(nth);
+            let result = self.result(&runs, &answers, seeds, left)?;
+            self.publish(&result, &facts)?;
+            comparison = Some(result);
+        }
+        Ok(Outcome { output: self.dir.to_path_buf(), finished: true, runs_finished: finished, runs: all, comparison })
+    }
+
+    /// The result over the seeds that all arms have finished.
+    fn result(&self, runs: &Runs<'_>, answers: &[Vec<Answers>], seeds: &[u64], left: &[u64]) -> Result<Comparison> {
+        let differing = runs.design.differing();
+        let answered = runs.design.arms.iter().enumerate().map(|(index, arm)| {
+            let of_seed = |(&seed, answers): (&u64, &Answers)| {
+                let run = name(&arm.name, seed);
+                let curve = curve(&metrics::read(&self.dir.join(&run).join(METRICS))?);
+                Ok((run, answers.clone(), curve))
+            };
+            Ok(Answered {
+                arm: arm.name.clone(),
+                keys: differing.iter().map(|(key, values)| (key.clone(), values[index].clone())).collect(),
+                runs: seeds.iter().zip(&answers[index]).map(of_seed).collect::<Result<_>>()?,
+            })
+        });
+        let answered: Vec<Answered> = answered.collect::<Result<_>>()?;
+        let baselines = Dataset::read(&self.dir.join(DATASET))?.baselines;
+        Ok(analyse(runs.frozen, answered, seeds, left, runs.design.baseline(), baselines))
+    }
+
+    fn publish(&self, comparison: &Comparison, facts: &Facts) -> Result<()> {
+        let tables = tables(comparison, facts);
+        self.write("table.txt", &Text.render(&tables))?;
+        self.write("table.md", &Markdown.render(&tables))?;
+        self.write("table.csv", &csv(comparison))?;
+        self.write("report.html", &Html.render(&page(comparison, facts)))?;
+        let json = serde_json::to_string_pretty(comparison).expect("a plain struct has a JSON form") + "\n";
+        self.write("compare.json", &json)
+    }
+}
+
+/// Chooses for every arm how many tokens are computed at once: kept, so that a run that is killed and begun again is the same run.
+fn settle(design: &mut Design) -> Result<()> {
+    design.settle(|config| Ok(fitting_capacity(config, &bert::masked_lm(&config.bert()?)?)?.tokens))
+}
+
+/// The measurements of held-out loss of a run.
+fn curve(lines: &[Line]) -> Vec<Point> {
+    let point = |line: &Line| match line {
+        Line::Evaluation { step, loss, scores } => Some(Point {
+            step: *step,
+            nats_per_token: *loss,
+            by_mask: scores.by_mask.iter().map(|mask| mask.score.nats_per_token).collect(),
+        }),
+        Line::Train { .. } => None,
+    };
+    lines.iter().filter_map(point).collect()
+}
+
+fn facts(arm: &ResolvedArm, plan: &Plan, dataset: &Dataset) -> Facts {
+    let config = &arm.config;
+    let files: Vec<&str> = dataset.genome.files.iter().map(|file| file.path.as_str()).collect();
+    let tokenizer = &config.tokenizer;
+    vec![
+        Fact::new("Genome", format!("{} ({} bases)", files.join(", "), dataset.genome.bases())),
+        Fact::new("Held out", dataset.held_out.join(", ")),
+        Fact::new("Tokens", format!("{} of {} bases, stride {}", tokenizer.kind, tokenizer.k, tokenizer.stride)),
+        Fact::new(
+            "Frozen masks",
+            format!("{} masked sequences of {} held-out windows, seed {}", plan.sequences, plan.windows, config.seed),
+        ),
+        Fact::new(
+            "Model",
+            format!(
+                "{}: {} layers x {}, {:.1} M weights",
+                config.model.preset,
+                config.model.num_hidden_layers,
+                config.model.hidden_size,
+                plan.parameters as f64 / 1e6
+            ),
+        ),
+        Fact::new(
+            "A run",
+            format!(
+                "{} steps, about {:.2} M tokens of windows of at most {}",
+                plan.steps,
+                plan.tokens[0] / 1e6,
+                config.data.max_length
+            ),
+        ),
+        Fact::new("Weights", "those of the last step; f32".to_string()),
+    ]
+}
