@@ -165,6 +165,9 @@ pub fn in_arm(error: Error, name: &str) -> Error {
         Error::Core(tatabox_core::Error::Value { key, got, expected, hint }) => {
             Error::Recipe { place: format!("arm `{name}`"), what: format!("`{key}` is {got}, but {expected}"), hint }
         }
+        Error::Core(tatabox_core::Error::Data { what, hint }) => {
+            tatabox_core::Error::Data { what: format!("arm `{name}`: {what}"), hint }.into()
+        }
         other => other,
     }
 }

@@ -101,7 +101,12 @@ impl Design {
             open.push(OPEN.into_iter().filter(|key| !given.has(key) && !arm.settings.has(key)).collect());
             let mut settings = common.clone();
             settings.overlay(&arm.settings);
-            let config = RunConfig::resolve(settings).map_err(|error| in_arm(error, &arm.name))?;
+            let mut config = RunConfig::resolve(settings).map_err(|error| in_arm(error, &arm.name))?;
+            if let Some(file) = config.mask.scores_file() {
+                // The record works from any folder.
+                let absolute = std::path::absolute(file).map_err(Error::file("find", file))?;
+                config.mask.scores = Some(absolute.display().to_string());
+            }
             Ok(ResolvedArm { name: arm.name, config })
         };
         let arms: Vec<ResolvedArm> = arms.into_iter().map(resolve).collect::<Result<_>>()?;

@@ -1,5 +1,6 @@
 //! A comparison from its first run to its tables, or on from where it stopped.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,6 +13,7 @@ use tatabox_core::mask::frozen::FrozenMasks;
 use tatabox_core::report::{Fact, Html, Markdown, Renderer, Text};
 
 use super::analysis::{Answered, Comparison, Point, analyse};
+use super::arm::in_arm;
 use super::design::{Design, ResolvedArm};
 use super::pages::{Facts, csv, page, tables};
 use super::record::{COMPARE, Record, sha256};
@@ -19,6 +21,7 @@ use super::runs::{Answers, Place, Plan, Runs, Watcher, name};
 use crate::data::{freeze, sampler};
 use crate::dataset::{Dataset, baselines};
 use crate::error::{Error, Result};
+use crate::learned::{self, Learned};
 use crate::metrics::{self, Line};
 use crate::models::bert;
 use crate::plan::fitting_capacity;
@@ -161,12 +164,15 @@ impl Directory<'_> {
         let begin = || {
             let config = design.arms[0].config.clone();
             settle(&mut design)?;
+            check_masks(&design.arms, genome)?;
             let frozen = freeze(&config, genome, config.evaluate.sequences)?;
             let training = sampler(&config, genome, Part::Train)?;
             let baselines = baselines(genome, training.held_out(), config.data.strands == "both", &frozen)?;
             frozen.write(&self.dir.join(FROZEN))?;
             self.write(DATASET, &Dataset::new(genome, &training, baselines).to_json())?;
-            let record = Record { design, frozen: sha256(&self.dir.join(FROZEN))? };
+            let frozen = sha256(&self.dir.join(FROZEN))?;
+            let mut record = Record { design, frozen, files: BTreeMap::new() };
+            record.note_files()?;
             record.write(self.dir)?;
             Ok(record)
         };
@@ -198,6 +204,8 @@ impl Directory<'_> {
         record.design = design.onto(record.design, self.dir)?;
         settle(&mut record.design)?;
         if record.design != before {
+            check_masks(&record.design.arms[before.arms.len()..], genome)?;
+            record.note_files()?;
             record.write(self.dir)?;
         }
         Ok(record)
@@ -233,6 +241,9 @@ impl Directory<'_> {
         let runs = Runs { dir: self.dir, design, frozen: &frozen, frozen_sha256: &record.frozen };
         let plan = runs.plan(genome)?;
         let all = plan.arms * plan.seeds;
+        if plan.finished < all {
+            record.check_files()?;
+        }
         watcher.compared(&plan);
         let facts = facts(&design.arms[0], &plan, &Dataset::read(&self.dir.join(DATASET))?);
         let (mut number, mut tokens_left) = (0, plan.tokens_left);
@@ -305,6 +316,15 @@ impl Directory<'_> {
         let json = serde_json::to_string_pretty(comparison).expect("a plain struct has a JSON form") + "\n";
         self.write("compare.json", &json)
     }
+}
+
+/// Makes the masks of every arm once, as its runs will: what they learn from the genome or a file cannot fail hours later.
+fn check_masks(arms: &[ResolvedArm], genome: &Genome) -> Result<()> {
+    for arm in arms {
+        let masks = || learned::strategy(&arm.config, Learned::new(&arm.config, genome, &|_| ())?.as_ref());
+        masks().map_err(|error| in_arm(error, &arm.name))?;
+    }
+    Ok(())
 }
 
 /// Chooses for every arm how many tokens are computed at once: kept, so that a run that is killed and begun again is the same run.

@@ -16,15 +16,42 @@ use crate::settings::{Settings, Value};
 /// The record's name; its presence makes a directory a comparison.
 pub const COMPARE: &str = "compare.toml";
 
+const FILES: &str = "files";
+
 /// What a directory holds.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Record {
     pub design: Design,
     /// SHA-256 of `frozen.jsonl`.
     pub frozen: String,
+    /// Files that the arms' recipes name, with their SHA-256.
+    pub files: BTreeMap<String, String>,
 }
 
 impl Record {
+    /// Adds the files that the arms name and that are not recorded yet.
+    pub fn note_files(&mut self) -> Result<()> {
+        for file in self.design.arms.iter().filter_map(|arm| arm.config.mask.scores_file()) {
+            if !self.files.contains_key(file) {
+                self.files.insert(file.to_string(), sha256(Path::new(file))?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses files that are not what they were when the comparison began.
+    pub fn check_files(&self) -> Result<()> {
+        for (file, recorded) in &self.files {
+            let got = sha256(Path::new(file))?;
+            if got != *recorded {
+                let hint = "put that file back, or compare in another directory";
+                let expected = format!("the file with SHA-256 {recorded}, with which this comparison began");
+                return Err(Error::format(file, "", expected, got, hint));
+            }
+        }
+        Ok(())
+    }
+
     /// The text of `compare.toml`.
     pub fn to_toml(&self) -> Result<String> {
         let wrong = |error: toml::ser::Error| Error::Recipe {
@@ -38,6 +65,10 @@ impl Record {
             let _ = writeln!(text, "against = \"{against}\"");
         }
         let _ = writeln!(text, "frozen_sha256 = \"{}\"", self.frozen);
+        if !self.files.is_empty() {
+            let files = BTreeMap::from([(FILES, &self.files)]);
+            let _ = write!(text, "\n{}", toml::to_string(&files).map_err(wrong)?);
+        }
         for arm in &self.design.arms {
             let one = BTreeMap::from([("arms", BTreeMap::from([(&arm.name, &arm.config)]))]);
             let _ = write!(text, "\n{}", toml::to_string(&one).map_err(wrong)?);
@@ -69,6 +100,14 @@ impl Record {
         let seeds = seeds.ok_or_else(|| wrong("`seeds`, a list of whole numbers", "something else".to_string()))?;
         let against = top.take("against").map(|(value, _)| plain(&value));
         let frozen = top.take("frozen_sha256").map(|(value, _)| plain(&value)).unwrap_or_default();
+        let mut files = BTreeMap::new();
+        for key in top.given().map(|(key, _)| key.to_string()).collect::<Vec<_>>() {
+            if let Some(file) = key.strip_prefix(FILES).and_then(|rest| rest.strip_prefix('.'))
+                && let Some((sha256, _)) = top.take(&key)
+            {
+                files.insert(file.to_string(), plain(&sha256));
+            }
+        }
         top.finish()?;
         let arms = parts.into_iter().map(|(name, settings)| {
             Arm::new(&name, Settings::empty(), &format!("{}, [arms.{name}]", path.display()))?;
@@ -79,7 +118,7 @@ impl Record {
         if arms.is_empty() || seeds.is_empty() {
             return Err(wrong("at least one arm and one seed", "none".to_string()));
         }
-        Ok(Self { design: Design::recorded(arms, seeds, against), frozen })
+        Ok(Self { design: Design::recorded(arms, seeds, against), frozen, files })
     }
 }
 
@@ -103,19 +142,32 @@ mod tests {
     #[test]
     fn what_is_written_is_read_again() {
         let folder = tempfile::tempdir().unwrap();
-        let mut design = design(&["z", "a.b:mask.strategy=random-mask,mask.spans=[4, 6]"], &[3, 1], &[]).unwrap();
-        design.notes.clear();
+        let file = folder.path().join("a.b scores.tsv");
+        std::fs::write(&file, "one").unwrap();
+        let learned = format!("z:mask.strategy=pmi,mask.scores=\"{}\"", file.display());
+        let mut design = design(&[&learned, "a.b:mask.strategy=random-mask,mask.spans=[4, 6]"], &[3, 1], &[]).unwrap();
         design.against = Some("a.b".to_string());
-        let record =
-            Record { design: Design::recorded(design.arms, design.seeds, design.against), frozen: "f0".to_string() };
+        let mut record = Record {
+            design: Design::recorded(design.arms, design.seeds, design.against),
+            frozen: "f0".to_string(),
+            files: BTreeMap::new(),
+        };
+        record.note_files().unwrap();
         record.write(folder.path()).unwrap();
-        assert_eq!(Record::read(folder.path()).unwrap(), record);
+        let read = Record::read(folder.path()).unwrap();
+        assert_eq!(read, record);
+        read.check_files().unwrap();
+        std::fs::write(&file, "two").unwrap();
+        let error = read.check_files().unwrap_err().to_string();
+        assert!(error.contains("a.b scores.tsv") && error.contains("with which this comparison began"), "{error}");
     }
 
     #[test]
     fn a_record_changed_by_hand_is_refused_with_its_place() {
         let folder = tempfile::tempdir().unwrap();
-        let good = Record { design: design(&["a"], &[1], &[]).unwrap(), frozen: String::new() }.to_toml().unwrap();
+        let good = Record { design: design(&["a"], &[1], &[]).unwrap(), frozen: String::new(), files: BTreeMap::new() }
+            .to_toml()
+            .unwrap();
         for (from, to, message) in [
             ("seeds = [1]", "seeds = [1.5]", "`seeds`, a list of whole numbers"),
             ("seeds = [1]", "sedes = [1]", "`seeds`"),
