@@ -48,12 +48,7 @@ impl Learned {
     ///
     /// # Errors
     /// The file is not there, or not what it was.
-    pub fn read(
-        config: &RunConfig,
-        genome: &Genome,
-        path: &Path,
-        recorded: Option<&FileCard>,
-    ) -> Result<Option<Self>> {
+    pub fn read(config: &RunConfig, genome: &Genome, path: &Path, recorded: Option<&FileCard>) -> Result<Option<Self>> {
         if !config.mask.is_learned() {
             return Ok(None);
         }

@@ -169,12 +169,7 @@ struct Prepared {
 }
 
 impl Prepared {
-    fn new(
-        mut settings: Settings,
-        genome: &Genome,
-        init: Option<&Path>,
-        frozen: Option<&FrozenMasks>,
-    ) -> Result<Self> {
+    fn new(mut settings: Settings, genome: &Genome, init: Option<&Path>, frozen: Option<&FrozenMasks>) -> Result<Self> {
         let init = init.map(ModelFiles::find).transpose()?;
         let mut notes = Vec::new();
         if let Some(files) = &init {

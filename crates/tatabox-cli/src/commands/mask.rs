@@ -216,9 +216,8 @@ fn all_masks(config: &RunConfig, tokenizer: &Tokenizer) -> Vec<(String, RunConfi
 fn side_by_side(reports: &[(String, MaskReport)]) -> String {
     let percent = |share: f64| format!("{:.2} %", 100.0 * share);
     let mean = |counts: &std::collections::BTreeMap<u32, u64>| {
-        let (sum, all) = counts
-            .iter()
-            .fold((0, 0), |(sum, all), (&value, &count)| (sum + u64::from(value) * count, all + count));
+        let (sum, all) =
+            counts.iter().fold((0, 0), |(sum, all), (&value, &count)| (sum + u64::from(value) * count, all + count));
         if all == 0 { "–".to_string() } else { format!("{:.2}", sum as f64 / all as f64) }
     };
     let rows: Vec<Vec<String>> = reports
