@@ -8,9 +8,10 @@ use tatabox_core::baseline::{BaselineScores, Baselines};
 use tatabox_core::corpus::{Holdout, Region, Sampler};
 use tatabox_core::count::{Strands, count};
 use tatabox_core::genome::{FileCard, Genome, GenomeCard};
-use tatabox_core::mask::frozen::FrozenMasks;
+use tatabox_core::mask::frozen::{FrozenMasks, Origin};
 
 use crate::error::{Error, Result};
+use crate::run::DATASET;
 
 /// What a run is trained on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -66,6 +67,15 @@ impl Dataset {
         })
     }
 
+    /// The data of a run; none where the directory is no run.
+    ///
+    /// # Errors
+    /// As [`Dataset::read`].
+    pub fn of_run(dir: &Path) -> Result<Option<Self>> {
+        let record = dir.join(DATASET);
+        if record.is_file() { Self::read(&record).map(Some) } else { Ok(None) }
+    }
+
     /// The text of `dataset.json`.
     pub fn to_json(&self) -> String {
         serde_json::to_string_pretty(self).expect("a plain struct has a JSON form") + "\n"
@@ -85,6 +95,19 @@ impl Dataset {
             }
         }
         Ok(genome)
+    }
+
+    /// True where a window lies on a contig of this genome and is not held out whole: the run may have trained on it.
+    pub fn may_have_seen(&self, window: &Origin) -> bool {
+        let is_held_out = |label: &String| {
+            let (contig, range) = label.rsplit_once(':').unwrap_or_default();
+            let (first, last) = range.split_once('-').unwrap_or_default();
+            contig == window.contig
+                && first.parse().is_ok_and(|first: u64| first <= window.start + 1)
+                && last.parse().is_ok_and(|last: u64| window.start + window.bases <= last)
+        };
+        let is_known = self.genome.contigs.iter().any(|contig| contig.name == window.contig);
+        is_known && !self.held_out.iter().any(is_held_out)
     }
 
     /// What is held out, in the words of a recipe.
@@ -143,6 +166,20 @@ mod tests {
         assert!(error.to_string().contains("expected the file with SHA-256"), "{error}");
         fs::remove_file(&dataset.inputs[0]).unwrap();
         assert!(dataset.open(&folder.path().join("cache")).is_err());
+    }
+
+    #[test]
+    fn a_window_is_held_out_only_if_all_of_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let genome = genome(folder.path()).1;
+        let training = sampler(&config(&["data.holdout=[\"chrI:101-200\"]"]), &genome, Part::Train).unwrap();
+        let data = Dataset::new(&genome, &training, Vec::new());
+        let seen = |contig: &str, start, bases| {
+            data.may_have_seen(&Origin { contig: contig.to_string(), start, bases, reverse: false })
+        };
+        assert!(!seen("chrI", 100, 100) && !seen("chrI", 150, 5));
+        assert!(seen("chrI", 99, 100) && seen("chrI", 101, 100) && seen("chrI", 300, 5) && seen("chrII", 100, 100));
+        assert!(!seen("another genome's", 300, 5));
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::data::frozen_batches;
 use crate::dataset::{self, Dataset};
 use crate::error::{Error, Result};
 use crate::models::bert;
-use crate::run::{CONFIG, DATASET};
+use crate::run::CONFIG;
 use crate::weights::{Head, Tensor, Weights, read_weights};
 
 /// Tokens that are evaluated at once.
@@ -255,13 +255,24 @@ pub struct Request<'a> {
 pub fn evaluate(request: Request<'_>) -> Result<Evaluation> {
     let files = ModelFiles::find(request.model)?;
     let frozen = FrozenMasks::read(request.masks)?;
-    let Loaded { mut executor, capacity, mut notes } =
-        Loaded::new(&files, &frozen, request.masks, request.precision)?;
+    let Loaded { mut executor, capacity, mut notes } = Loaded::new(&files, &frozen, request.masks, request.precision)?;
     let start = std::time::Instant::now();
     let scores = score(&mut executor, &frozen, &frozen_batches(&frozen, &capacity)?)?;
     let tokens: usize = frozen.sequences.iter().map(|one| one.masked.input_ids.len()).sum();
     let tokens_per_second = tokens as f64 / start.elapsed().as_secs_f64().max(1e-9);
-    let baselines = match baselines(&request, &frozen) {
+    let dataset = Dataset::of_run(request.model)?;
+    if let Some(dataset) = &dataset {
+        let seen = frozen.sequences.iter().filter(|one| dataset.may_have_seen(&one.origin)).count();
+        if seen > 0 {
+            notes.push(format!(
+                "{seen} of the {} frozen sequences are not in what this run held out ({}): it may have trained on them, and its loss on them says \
+                 little about other DNA",
+                frozen.sequences.len(),
+                if dataset.held_out.is_empty() { "nothing".to_string() } else { dataset.held_out.join(", ") },
+            ));
+        }
+    }
+    let baselines = match baselines(&request, dataset.as_ref(), &frozen) {
         Ok(baselines) => baselines,
         Err(error) => {
             notes.push(format!("no baselines: {error}"));
@@ -281,10 +292,8 @@ pub fn evaluate(request: Request<'_>) -> Result<Evaluation> {
 }
 
 /// The baselines on the genome that is given or that the run remembers; none where there is neither.
-fn baselines(request: &Request<'_>, frozen: &FrozenMasks) -> Result<Vec<BaselineScores>> {
-    let record = request.model.join(DATASET);
-    let dataset = if record.is_file() { Some(Dataset::read(&record)?) } else { None };
-    let (genome, holdout) = match (&request.genome, &dataset) {
+fn baselines(request: &Request<'_>, dataset: Option<&Dataset>, frozen: &FrozenMasks) -> Result<Vec<BaselineScores>> {
+    let (genome, holdout) = match (&request.genome, dataset) {
         (Some(genome), None) => (genome.clone(), request.holdout.clone()),
         (Some(genome), Some(dataset)) => (genome.clone(), dataset.holdout()),
         (None, Some(dataset)) => (dataset.open(request.cache)?, dataset.holdout()),

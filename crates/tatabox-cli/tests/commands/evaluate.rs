@@ -47,6 +47,22 @@ fn evaluate_prints_the_loss_beside_the_baselines() {
 }
 
 #[test]
+fn evaluate_says_where_the_masks_lie_on_what_the_run_trained_on() {
+    let shell = Shell::new();
+    shell.quick_run("run");
+    freeze(&shell, "frozen.jsonl");
+    assert!(!shell.works(&["evaluate", "run", "--masks", "frozen.jsonl"]).contains("may have trained"));
+    let (smoke, contig) = (recipe("smoke.toml"), "data.holdout=chr1:1-20000");
+    let elsewhere = ["mask", "freeze", "sim/genome.fa", "--recipe", &smoke, "--set", contig, "--sequences", "20"];
+    shell.works(&[&elsewhere[..], &["-o", "elsewhere.jsonl"]].concat());
+    let seen = shell.tatabox(&["evaluate", "run", "--masks", "elsewhere.jsonl"]);
+    assert!(
+        format!("{seen:?}").contains("20 of the 20 frozen sequences are not in what this run held out"),
+        "{seen:#?}"
+    );
+}
+
+#[test]
 fn evaluate_gives_the_same_numbers_with_any_number_of_threads() {
     let shell = Shell::new();
     shell.quick_run("run");

@@ -14,7 +14,7 @@ pub const BLOCK: usize = 32;
 /// The depth of one tile product; panels are padded to a multiple.
 pub const DEPTH: usize = 32;
 
-/// Set by a test program that emulates the tile instructions (see `tests/amx_emulated.rs`): the processor is then not asked.
+/// Set by a test program that emulates the tile instructions (see `tests/amx_emulated`): the processor is then not asked. Release builds do not look.
 const EMULATED: &str = "TATABOX_AMX_EMULATED";
 
 #[repr(C, align(64))]
@@ -23,7 +23,9 @@ struct TileConfig([u8; 64]);
 /// True if the processor has tiles of bf16 and the system lets this process use them.
 pub fn is_available() -> bool {
     static AVAILABLE: OnceLock<bool> = OnceLock::new();
-    *AVAILABLE.get_or_init(|| std::env::var_os(EMULATED).is_some() || (has_tiles() && is_permitted()))
+    *AVAILABLE.get_or_init(|| {
+        (cfg!(debug_assertions) && std::env::var_os(EMULATED).is_some()) || (has_tiles() && is_permitted())
+    })
 }
 
 fn has_tiles() -> bool {
