@@ -1,9 +1,7 @@
 //! The data path on one core: windows of a genome sampled, tokenised, masked and corrupted, in tokens a second, against the way that DNABERT's scripts do it
 //! (k-mer text, dictionary look-up, Python sets over spans: `benches/peers/data_path.py`, standard library only).
 //!
-//! ```text
-//! cargo run --release -p tatabox-benches --bin data_path -- [--json] [--bases 8000000] [--seconds 2] [--rounds 3] [--k 6] [--python python3]
-//! ```
+//! `cargo run --release -p tatabox-benches --bin data_path -- --help` lists the options.
 //!
 //! Writes a random genome as FASTA into a temporary folder; both sides read that file, outside the clock. Rounds alternate, so that both sides see the same
 //! machine. One thread each; half of the windows have 510 tokens, the other half 5 to 510; `kmer-span` with DNABERT's rate; special tokens are not counted.
@@ -17,7 +15,9 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
+use clap::Parser;
 use serde_json::{Value, json};
+use tatabox_benches::positive;
 use tatabox_core::corpus::{Holdout, Part, Sampler, SamplerConfig, Sampling};
 use tatabox_core::genome::Genome;
 use tatabox_core::mask::{Corruption, CorruptionUnit, MaskConfig, MaskStrategy, Masked, Selection, corrupt};
@@ -27,39 +27,27 @@ use tatabox_core::tokenizer::{Tokenizer, TokenizerConfig, Tokens};
 const FULL_TOKENS: u64 = 510;
 const MIN_TOKENS: u64 = 5;
 
+/// The data path on one core against DNABERT's scripts.
+#[derive(clap::Parser)]
 struct Options {
+    /// Print one JSON object
+    #[arg(long)]
     json: bool,
+    /// Bases of the random genome
+    #[arg(long, default_value_t = 8_000_000, value_parser = clap::value_parser!(u64).range(10_000..))]
     bases: u64,
+    /// Seconds a measurement
+    #[arg(long, default_value_t = 2.0)]
     seconds: f64,
+    /// How often the two sides take turns
+    #[arg(long, default_value_t = 3, value_parser = positive)]
     rounds: usize,
+    /// Bases in a token
+    #[arg(long, default_value_t = 6)]
     k: usize,
+    /// The peer's interpreter
+    #[arg(long, default_value = "python3")]
     python: String,
-}
-
-impl Options {
-    fn parse(mut words: impl Iterator<Item = String>) -> Result<Self> {
-        let mut options =
-            Self { json: false, bases: 8_000_000, seconds: 2.0, rounds: 3, k: 6, python: "python3".into() };
-        while let Some(word) = words.next() {
-            if word == "--json" {
-                options.json = true;
-                continue;
-            }
-            let value = words.next().with_context(|| format!("`{word}` needs a value"))?;
-            match word.as_str() {
-                "--bases" => options.bases = value.parse().context("--bases")?,
-                "--seconds" => options.seconds = value.parse().context("--seconds")?,
-                "--rounds" => options.rounds = value.parse().context("--rounds")?,
-                "--k" => options.k = value.parse().context("--k")?,
-                "--python" => options.python = value,
-                _ => bail!("unknown option `{word}`; known: --json --bases --seconds --rounds --k --python"),
-            }
-        }
-        if options.rounds == 0 || options.bases < 10_000 {
-            bail!("--rounds is at least 1 and --bases at least 10000");
-        }
-        Ok(options)
-    }
 }
 
 /// How far down the path a pass goes.
@@ -168,7 +156,7 @@ fn median(mut values: Vec<f64>) -> f64 {
 }
 
 fn main() -> Result<()> {
-    let options = Options::parse(std::env::args().skip(1))?;
+    let options = Options::parse();
     let folder = tempfile::tempdir()?;
     let fasta = folder.path().join("random.fa");
     write_fasta(&fasta, options.bases)?;

@@ -1,9 +1,7 @@
 //! Does bf16 train as f32 does? The same small model on the same samples, in both precisions, once for each of some seeds; held-out losses on the same
 //! frozen masks, measured in f32.
 //!
-//! ```text
-//! cargo run --release -p tatabox-benches --bin precision -- [GENOME.fa …] [--json] [--seeds 3] [--recipe FILE] [--set key=value]…
-//! ```
+//! `cargo run --release -p tatabox-benches --bin precision -- --help` lists the options.
 //!
 //! Without a genome, one of a million bases is simulated. Without a recipe: 2 layers x 128, 6-mers, 128 tokens, 1,000 steps of 4,096 tokens; `--set` changes a
 //! key of either. A seed decides fresh weights, samples, masks and dropout, the same in both precisions, so each seed is also a pair. `--json` prints one
@@ -14,7 +12,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
 
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
+use clap::Parser;
 use serde_json::json;
 use tatabox::data::freeze;
 use tatabox::evaluate::{self, evaluate};
@@ -44,35 +43,33 @@ every = 1_000_000
 const WINDOWS: usize = 200;
 const PRECISIONS: [&str; 2] = ["f32", "bf16"];
 
+/// Does bf16 train as f32 does?
+#[derive(clap::Parser)]
 struct Options {
+    /// FASTA files; without one, a million bases are simulated
     genome: Vec<PathBuf>,
+    /// Print one JSON object
+    #[arg(long)]
     json: bool,
+    /// Trainings in each precision; one has no spread
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(2..))]
     seeds: u64,
-    settings: Settings,
+    /// What is trained, instead of this program's own recipe
+    #[arg(long, value_name = "FILE")]
+    recipe: Option<PathBuf>,
+    /// Change a key of the recipe
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
 }
 
 impl Options {
-    fn parse(mut words: impl Iterator<Item = String>) -> Result<Self> {
-        let (mut genome, mut json, mut seeds, mut set) = (Vec::new(), false, 3, Vec::new());
-        let mut settings = Settings::parse(RECIPE, "the recipe of this program")?;
-        while let Some(word) = words.next() {
-            let mut value = || words.next().with_context(|| format!("`{word}` needs a value"));
-            match word.as_str() {
-                "--json" => json = true,
-                "--seeds" => seeds = value()?.parse().context("--seeds")?,
-                "--recipe" => settings = Settings::read(Path::new(&value()?))?,
-                "--set" => set.push(value()?),
-                _ if word.starts_with('-') => bail!("unknown option `{word}`; known: --json --seeds --recipe --set"),
-                _ => genome.push(word.into()),
-            }
-        }
-        for assignment in set {
-            settings.set(&assignment)?;
-        }
-        if seeds < 2 {
-            bail!("--seeds is at least 2: one seed has no spread");
-        }
-        Ok(Self { genome, json, seeds, settings })
+    fn settings(&self) -> Result<Settings> {
+        let mut settings = match &self.recipe {
+            Some(path) => Settings::read(path)?,
+            None => Settings::parse(RECIPE, "the recipe of this program")?,
+        };
+        self.set.iter().try_for_each(|assignment| settings.set(assignment))?;
+        Ok(settings)
     }
 }
 
@@ -112,7 +109,8 @@ fn loss(settings: &Settings, precision: &str, seed: u64, genome: &Genome, masks:
 }
 
 fn main() -> Result<ExitCode> {
-    let mut options = Options::parse(std::env::args().skip(1))?;
+    let mut options = Options::parse();
+    let settings = options.settings()?;
     let folder = tempfile::tempdir()?;
     if options.genome.is_empty() {
         let simulated = simulate::simulate(&SimulateConfig { bases: 1_000_000, seed: 1, ..SimulateConfig::default() })?;
@@ -120,7 +118,7 @@ fn main() -> Result<ExitCode> {
         options.genome = vec![folder.path().join("genome.fa")];
     }
     let genome = Genome::open(&options.genome, &folder.path().join("cache"))?;
-    let config = RunConfig::resolve(options.settings.clone())?;
+    let config = RunConfig::resolve(settings.clone())?;
     let masks = folder.path().join("frozen.jsonl");
     let frozen: FrozenMasks = freeze(&config, &genome, WINDOWS)?;
     frozen.write(&masks)?;
@@ -128,7 +126,7 @@ fn main() -> Result<ExitCode> {
     let mut losses = [Vec::new(), Vec::new()];
     for seed in 1..=options.seeds {
         for (losses, precision) in losses.iter_mut().zip(PRECISIONS) {
-            losses.push(loss(&options.settings, precision, seed, &genome, &masks, folder.path())?);
+            losses.push(loss(&settings, precision, seed, &genome, &masks, folder.path())?);
         }
     }
     let (means, deviations) = (losses.each_ref().map(|of| mean(of)), losses.each_ref().map(|of| deviation(of)));

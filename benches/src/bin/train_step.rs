@@ -1,8 +1,6 @@
 //! A training step of BERT, Tatabox against PyTorch + transformers on the same machine, in one run, as ratios.
 //!
-//! ```text
-//! cargo run --release -p tatabox-benches --bin train_step -- [--json] [--only mini|base] [--rounds 2] [--steps 8]
-//! ```
+//! `cargo run --release -p tatabox-benches --bin train_step -- --help` lists the options.
 //!
 //! Makes PyTorch's environment by itself (`benches/peers/setup.py`, into `target/peers-venv`), and runs `benches/peers/train_step.py` in several
 //! configurations; the strongest is the peer that counts. Rounds alternate between the two sides, so that both see the same machine; each side
@@ -10,11 +8,13 @@
 //! forward, backward, clipping and AdamW; tokens are real ones, padding never counts.
 
 use anyhow::{Context, Result, bail};
+use clap::Parser;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use tatabox::bench::{Lengths, StepBench};
 use tatabox::config::{BertConfig, Preset};
+use tatabox_benches::positive;
 use tatabox_engine::Precision;
 
 /// DNABERT's 6-mers.
@@ -114,38 +114,25 @@ const WORKLOADS: &[Workload] = &[
     },
 ];
 
+/// A training step of BERT against PyTorch + transformers.
+#[derive(clap::Parser)]
 struct Options {
+    /// Print one JSON object
+    #[arg(long)]
     json: bool,
+    /// Only workloads whose name begins so: `mini`, `base bf16`
+    #[arg(long, default_value = "")]
     only: String,
+    /// How often the two sides take turns
+    #[arg(long, default_value_t = 2, value_parser = positive)]
     rounds: usize,
+    /// Timed steps in a round
+    #[arg(long, default_value_t = 8, value_parser = positive)]
     steps: usize,
 }
 
-impl Options {
-    fn parse(mut words: impl Iterator<Item = String>) -> Result<Self> {
-        let mut options = Self { json: false, only: String::new(), rounds: 2, steps: 8 };
-        while let Some(word) = words.next() {
-            if word == "--json" {
-                options.json = true;
-                continue;
-            }
-            let value = words.next().with_context(|| format!("`{word}` needs a value"))?;
-            match word.as_str() {
-                "--only" => options.only = value,
-                "--rounds" => options.rounds = value.parse().context("--rounds")?,
-                "--steps" => options.steps = value.parse().context("--steps")?,
-                _ => bail!("unknown option `{word}`; known: --json --only --rounds --steps"),
-            }
-        }
-        if options.rounds == 0 || options.steps == 0 {
-            bail!("--rounds and --steps are at least 1");
-        }
-        Ok(options)
-    }
-}
-
 fn main() -> Result<()> {
-    let options = Options::parse(std::env::args().skip(1))?;
+    let options = Options::parse();
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the repository's root")?;
     let python = environment(root)?;
     let mut rows = Vec::new();
