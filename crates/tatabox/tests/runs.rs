@@ -222,7 +222,7 @@ fn a_run_learns_a_genome_of_one_repeat() {
         lines.filter(|line| line["kind"] == "evaluation").map(|line| line["loss"].as_f64().unwrap()).collect();
     assert_eq!(losses.len(), 3);
     // Who knows nothing but the seven tokens of the repeat (on two strands) has ln 14.
-    eprintln!("{losses:?} {:?}", outcome.loss); assert!(losses[2] < losses[0] && outcome.loss.unwrap() < 14f64.ln() - 0.5, "{losses:?}");
+    assert!(losses[2] < losses[0] && outcome.loss.unwrap() < 14f64.ln() - 0.5, "{losses:?}");
 }
 
 #[test]
@@ -238,6 +238,43 @@ fn a_run_that_was_stopped_anywhere_ends_like_one_that_was_not() {
         assert!(outcome.finished);
         assert_same_run(&world.path("whole"), &world.path(&name));
     }
+}
+
+#[test]
+fn a_run_with_masks_by_scores_goes_on_by_the_scores_it_began_with() {
+    let world = World::new();
+    for (name, set) in [
+        ("pmi", &["mask.strategy=pmi", "mask.rate=constant"][..]),
+        ("permuted", &["mask.strategy=pmi", "mask.permuted=true"]),
+        ("vocabulary", &["mask.strategy=pmi-vocab"]),
+    ] {
+        world.start(name, set, &mut (), &AtomicBool::new(false)).unwrap();
+        // The scores of the first run as a file that is gone when the second run goes on.
+        let (scores, own) = (world.path("scores.tsv"), world.path(name).join("pmi.tsv"));
+        fs::copy(&own, &scores).unwrap();
+        let stopped = format!("{name}-stopped");
+        let flag = AtomicBool::new(false);
+        let from_file = format!("mask.scores=\"{}\"", scores.display());
+        let set = if name == "permuted" { set.to_vec() } else { [set, &[from_file.as_str()]].concat() };
+        world.start(&stopped, &set, &mut StopAfter::new(5, &flag), &flag).unwrap();
+        fs::remove_file(&scores).unwrap();
+        world.resume(&stopped, &mut ()).unwrap();
+        assert_eq!(fs::read(&own).unwrap(), fs::read(world.path(&stopped).join("pmi.tsv")).unwrap());
+        assert!(
+            fs::read(world.path(name).join("model.safetensors")).unwrap()
+                == fs::read(world.path(&stopped).join("model.safetensors")).unwrap(),
+            "{name}"
+        );
+        assert_eq!(log(&world.path(name)), log(&world.path(&stopped)));
+        let dataset = fs::read_to_string(world.path(name).join("dataset.json")).unwrap();
+        assert!(dataset.contains("\"pmi.tsv\""), "{dataset}");
+    }
+    // A table that was changed in between is not taken.
+    let table = world.path("pmi").join("pmi.tsv");
+    let text = fs::read_to_string(&table).unwrap();
+    fs::write(&table, text.replacen("\t", "\t1", 1)).unwrap();
+    let error = world.resume("pmi", &mut ()).unwrap_err();
+    assert!(error.to_string().contains("by which the run was masked so far"), "{error}");
 }
 
 #[test]

@@ -48,7 +48,8 @@ impl MaskScores {
             return Ok(Self::Vocabulary(MaskVocabulary::choose(counts, scorer, config.min_count)?));
         }
         let threshold = config.min_count.map_or(Threshold::Default, Threshold::Count);
-        Ok(Self::Table(permuted(PmiTable::score(counts, k, scorer, threshold)?, config, seed)))
+        let table = PmiTable::score(counts, k, scorer, threshold).map_err(in_recipe)?;
+        Ok(Self::Table(permuted(table, config, seed)))
     }
 
     /// Scores from a file that a recipe names: counts of k-mers, which are then scored, or what [`MaskScores::write`] wrote.
@@ -98,6 +99,14 @@ impl MaskScores {
 
 fn permuted(table: PmiTable, config: &MaskConfig, seed: u64) -> PmiTable {
     if config.permuted == Some(true) { table.permuted(seed) } else { table }
+}
+
+/// The hint of a command's option as that of a recipe's key.
+fn in_recipe(error: Error) -> Error {
+    match error {
+        Error::Data { what, hint } => Error::Data { what, hint: hint.replace("--min-count", "mask.min_count") },
+        other => other,
+    }
 }
 
 /// True for a table of scores, false for one of counts.
