@@ -256,4 +256,12 @@ mod tests {
             assert!(error.is_usage() && error.to_string().contains(part), "{error}");
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_word_has_ranks_or_an_error(motif in "[ACGTNRYSWKMBDHVacgtnrysx.é]{0,14}") {
+            let ranks = table().motif(&motif);
+            proptest::prop_assert!(ranks.is_ok_and(|ranks| ranks.kmers.len() <= MOST && !ranks.core.is_empty()) || table().motif(&motif).is_err());
+        }
+    }
 }

@@ -1,6 +1,7 @@
 use super::*;
 use crate::count::{Strands, count_sequences};
 use crate::rng::{Purpose, SeededRng};
+use proptest::prelude::*;
 use std::path::PathBuf;
 use tempfile::TempDir;
 
@@ -147,4 +148,18 @@ fn a_genome_is_no_table() {
         assert_eq!(is_table(&file(text).1).unwrap_or(!expected), expected, "{}", String::from_utf8_lossy(text));
     }
     assert!(!is_table(Path::new("-")).unwrap());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn any_text_is_read_or_refused(lines in prop::collection::vec("(kmer\tcount|>?[0-9-]{0,4}|[ACGTNacé]{0,12}[ \t]?[0-9x-]{0,3})", 0..6)) {
+        // What is taken for a table gives counts or an error, never a panic.
+        let (_folder, path) = file(lines.join("\n") + "\n");
+        let _ = is_table(&path);
+        if let Ok(counts) = KmerCounts::read(&path) {
+            prop_assert!(counts.lengths().next().is_some());
+        }
+    }
 }
