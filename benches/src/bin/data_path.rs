@@ -7,6 +7,10 @@
 //! machine. One thread each; half of the windows have 510 tokens, the other half 5 to 510; `kmer-span` with DNABERT's rate; special tokens are not counted.
 //! `--json` prints one object: `tokens_per_second` and `peer_tokens_per_second` (medians of the rounds), `ratio` and `rounds` (its values round by round,
 //! smallest first in `ratio_min`), `parts_ns_per_token` (what each of our stages adds) and `peer_parts_ns_per_token`.
+//!
+//! Then every kind of masks by itself: nanoseconds a token to select and to corrupt, on tokens that are there already, and that as a share of a training step of
+//! `--step-rate` tokens a second (3,500 is what bert-mini does on one core here), in `masks`: a list of `name`, `ns_per_token` and
+//! `share_of_step`.
 
 use std::hint::black_box;
 use std::io::{BufWriter, Write};
@@ -19,8 +23,11 @@ use clap::Parser;
 use serde_json::{Value, json};
 use tatabox_benches::positive;
 use tatabox_core::corpus::{Holdout, Part, Sampler, SamplerConfig, Sampling};
+use tatabox_core::count::{LONGEST, Strands, count};
 use tatabox_core::genome::Genome;
-use tatabox_core::mask::{Corruption, CorruptionUnit, MaskConfig, MaskStrategy, Masked, Selection, corrupt};
+use tatabox_core::mask::{
+    Corruption, CorruptionUnit, Learned, MaskConfig, MaskScores, MaskStrategy, Masked, Selection, Strategy, corrupt,
+};
 use tatabox_core::rng::{Purpose, SeededRng};
 use tatabox_core::tokenizer::{Tokenizer, TokenizerConfig, Tokens};
 
@@ -48,6 +55,9 @@ struct Options {
     /// The peer's interpreter
     #[arg(long, default_value = "python3")]
     python: String,
+    /// Tokens a second of a training step, which the masks are held against
+    #[arg(long, default_value_t = 3_500.0)]
+    step_rate: f64,
 }
 
 /// How far down the path a pass goes.
@@ -68,8 +78,7 @@ struct DataPath {
 }
 
 impl DataPath {
-    fn new(fasta: &Path, cache: &Path, k: usize) -> Result<Self> {
-        let genome = Genome::open(&[fasta.to_path_buf()], cache)?;
+    fn new(genome: &Genome, k: usize) -> Result<Self> {
         let tokenizer = Tokenizer::new(TokenizerConfig { k, ..TokenizerConfig::default() })?;
         let config = SamplerConfig {
             full_tokens: FULL_TOKENS,
@@ -81,7 +90,7 @@ impl DataPath {
             repeat_weight: 1.0,
             holdout: Holdout::None,
         };
-        let sampler = Sampler::new(&genome, config, Part::Train)?;
+        let sampler = Sampler::new(genome, config, Part::Train)?;
         let strategy = MaskConfig::default().build(&tokenizer, 1_000, 0, None)?;
         let corruption = Corruption::new(&tokenizer, CorruptionUnit::Token, false);
         Ok(Self { sampler, tokenizer, strategy, corruption })
@@ -117,6 +126,43 @@ impl DataPath {
             }
         }
         (made, start.elapsed().as_secs_f64())
+    }
+
+    /// Nanoseconds a token that masks of this kind take, once they are built.
+    fn masking(&self, genome: &Genome, strategy: Strategy, seconds: f64) -> Result<f64> {
+        let config = MaskConfig { strategy, ..MaskConfig::default() };
+        let scores = match MaskScores::lengths(strategy, LONGEST) {
+            Some(lengths) => {
+                let counts = count(genome, &[], lengths, Strands::Both, &|_| ())?;
+                Some(MaskScores::of_counts(&config, &counts, self.tokenizer.k(), 0)?)
+            }
+            None => None,
+        };
+        let learned = scores.as_ref().map(|scores| Learned { scores, sample: &[] });
+        let strategy = config.build(&self.tokenizer, 1_000, 0, learned)?;
+        let mut codes = Vec::new();
+        let windows: Vec<Tokens> = (0..512)
+            .map(|index| {
+                let mut tokens = Tokens::default();
+                self.sampler.read(&self.sampler.window(1, 0, index), &mut codes);
+                self.tokenizer.encode(&codes, &mut tokens);
+                tokens
+            })
+            .collect();
+        let tokens: usize = windows.iter().map(|tokens| tokens.ids.len() - 2).sum();
+        let (mut selection, mut masked) = (Selection::default(), Masked::default());
+        let (mut step, start) = (0, Instant::now());
+        while start.elapsed().as_secs_f64() < seconds {
+            step += 1;
+            for (index, tokens) in (0..).zip(&windows) {
+                let mut rng = SeededRng::new(1, Purpose::Select, step, index);
+                strategy.select_into(tokens, 1_000, &mut rng, &mut selection);
+                let mut rng = SeededRng::new(1, Purpose::Corrupt, step, index);
+                corrupt(tokens, &selection, &self.corruption, &mut rng, &mut masked);
+                black_box(&masked);
+            }
+        }
+        Ok(1e9 * start.elapsed().as_secs_f64() / (step as f64 * tokens as f64))
     }
 }
 
@@ -160,7 +206,8 @@ fn main() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let fasta = folder.path().join("random.fa");
     write_fasta(&fasta, options.bases)?;
-    let path = DataPath::new(&fasta, &folder.path().join("cache"), options.k)?;
+    let genome = Genome::open(std::slice::from_ref(&fasta), &folder.path().join("cache"))?;
+    let path = DataPath::new(&genome, options.k)?;
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/data_path.py");
 
     let rate = |(tokens, seconds): (u64, f64)| tokens as f64 / seconds;
@@ -188,6 +235,12 @@ fn main() -> Result<()> {
         parts.insert(name.into(), json!(nanoseconds - before));
         before = nanoseconds;
     }
+    let mut masks = Vec::new();
+    for name in Strategy::NAMES {
+        let nanoseconds = path.masking(&genome, name.parse()?, options.seconds / 4.0)?;
+        let share = nanoseconds * 1e-9 * options.step_rate;
+        masks.push(json!({"name": name, "ns_per_token": nanoseconds, "share_of_step": share}));
+    }
     let least = ratios.iter().copied().fold(f64::INFINITY, f64::min);
     let report = json!({
         "k": options.k,
@@ -200,6 +253,7 @@ fn main() -> Result<()> {
         "parts_ns_per_token": parts,
         "peer_parts_ns_per_token": last_peer["parts_ns_per_token"],
         "peer": last_peer["peer"],
+        "masks": masks,
     });
     if options.json {
         println!("{report}");
@@ -222,6 +276,15 @@ fn main() -> Result<()> {
     );
     println!("ratio     {:>8.1} x (least of {} rounds {:.1} x)", number("ratio"), options.rounds, number("ratio_min"));
     println!("peer is   {}", report["peer"].as_str().unwrap_or("unknown"));
+    for mask in &masks {
+        println!(
+            "{:<12} {:>6.1} ns a token to select and corrupt: {:.4} % of a step of {} tokens/s",
+            mask["name"].as_str().unwrap_or_default(),
+            mask["ns_per_token"].as_f64().unwrap_or(f64::NAN),
+            100.0 * mask["share_of_step"].as_f64().unwrap_or(f64::NAN),
+            options.step_rate
+        );
+    }
     Ok(())
 }
 
