@@ -187,6 +187,14 @@ pub fn unknown(name: &str, place: &str, known: &[&str]) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn no_text_makes_it_panic(text in ".{0,40}", line in "[a-z:=.,\\[\\]\"' ]{0,40}") {
+            let _ = (Arm::parse(&text), Arm::parse(&line), Arm::parse_recipe(&text, "x"), Arm::parse_recipe(&line, "x"));
+        }
+    }
 
     #[test]
     fn an_arm_of_the_command_line_keeps_lists_and_quotes_together() {

@@ -83,8 +83,8 @@ fn report(comparison: &Comparison, facts: &Facts, with_curves: bool) -> Report {
     }
 }
 
-fn deviation(summary: &Summary) -> Cell {
-    summary.sd.map_or(Cell::Missing, |sd| Cell::number(sd, 4))
+fn deviation(summary: &Summary, decimals: usize) -> Cell {
+    summary.sd.map_or(Cell::Missing, |sd| Cell::number(sd, decimals))
 }
 
 fn overall(comparison: &Comparison) -> Section {
@@ -98,11 +98,11 @@ fn overall(comparison: &Comparison) -> Section {
             vec![
                 Cell::text(&arm.arm),
                 Cell::number(score.nats_per_token.mean, 4),
-                deviation(&score.nats_per_token),
+                deviation(&score.nats_per_token, 4),
                 Cell::number(score.perplexity.mean, 3),
-                deviation(&score.perplexity),
+                deviation(&score.perplexity, 3),
                 bits.map_or(Cell::Missing, |bits| Cell::number(bits.mean, 4)),
-                bits.map_or(Cell::Missing, deviation),
+                bits.map_or(Cell::Missing, |bits| deviation(bits, 4)),
                 Cell::number(100.0 * arm.mask_rate.mean, 2),
             ]
         })
@@ -156,8 +156,8 @@ fn against(comparison: &Comparison) -> Section {
     let note = format!(
         "Nats a token less those of {}, over all frozen masks: below 0 is better. Intervals hold 95 %. Seeds: would other trainings differ in the same \
          direction on the same masks? Student's paired interval and test, and the sign flip test, which {} cannot bring below {least}. Windows: would \
-         these trained models differ in the same direction on other DNA of this genome? A bootstrap and {FLIPS} sign flips of the loss of {} groups of \
-         overlapping held-out windows ({} windows), each averaged over seeds; Holm's correction over the arms. A difference that holds over windows and \
+         these trained models differ in the same direction on other DNA of this genome? A bootstrap, and {FLIPS} sign flips, over {} groups of \
+         held-out windows ({} windows; those that share bases are one group), the loss of each averaged over seeds; Holm's correction over the arms. A difference that holds over windows and \
          not over seeds may be chance of the training.",
         comparison.against,
         if comparison.seeds.len() == 1 { "one seed".to_string() } else { format!("{} seeds", comparison.seeds.len()) },
