@@ -62,6 +62,11 @@ impl Learned {
         Ok(Some(Self { sample: sample(config, genome)?, scores }))
     }
 
+    /// What the masks go by, in words.
+    pub fn described(&self) -> String {
+        format!("masks go by {}", self.scores)
+    }
+
     /// Writes the scores whole, and says what was written.
     ///
     /// # Errors

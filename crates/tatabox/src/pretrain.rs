@@ -202,6 +202,7 @@ impl Prepared {
             config.mask.scores = Some(absolute.display().to_string()); // the saved recipe works from any folder
         }
         let learned = Learned::new(&config, genome, &|_| ())?;
+        notes.extend(learned.as_ref().map(Learned::described));
         let strategy = learned::strategy(&config, learned.as_ref())?;
         let holds_out = !training.held_out().is_empty();
         if !holds_out && config.evaluate.sequences > 0 {

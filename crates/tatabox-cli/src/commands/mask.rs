@@ -128,7 +128,7 @@ fn inspect(args: &InspectArgs, settings: &Settings) -> anyhow::Result<()> {
         .collect();
     if args.all {
         let reports = all_masks(&config, &tokenizer).into_iter().map(|(name, config)| {
-            let strategy = masks(&config, &genome)?;
+            let (strategy, _) = masks(&config, &genome)?;
             Ok((name, inspect_masks(&*strategy, &tokenizer, &windows, step, config.seed)))
         });
         let reports: Vec<(String, MaskReport)> = reports.collect::<anyhow::Result<_>>()?;
@@ -143,7 +143,7 @@ fn inspect(args: &InspectArgs, settings: &Settings) -> anyhow::Result<()> {
         }
         return ui::print(side_by_side(&reports));
     }
-    let strategy = masks(&config, &genome)?;
+    let (strategy, learned) = masks(&config, &genome)?;
     if let Some(path) = &args.svg {
         let drawing = figure::masks(&*strategy, &tokenizer, &windows, step, config.seed).ok_or_else(|| {
             Refusal::new("no span stands alone in these windows", "draw more of them: `--sequences 1000`")
@@ -154,7 +154,7 @@ fn inspect(args: &InspectArgs, settings: &Settings) -> anyhow::Result<()> {
     if args.json {
         return ui::print_json(&report);
     }
-    let mut text = String::new();
+    let mut text = learned.map_or(String::new(), |learned| learned.described() + "\n\n");
     if strategy.phases().len() > 1 {
         text.push_str("phases\n");
         for phase in strategy.phases() {
@@ -171,11 +171,12 @@ fn inspect(args: &InspectArgs, settings: &Settings) -> anyhow::Result<()> {
 }
 
 /// The masks of a recipe on a genome; those that go by scores count it first.
-fn masks(config: &RunConfig, genome: &Genome) -> anyhow::Result<Box<dyn MaskStrategy>> {
+fn masks(config: &RunConfig, genome: &Genome) -> anyhow::Result<(Box<dyn MaskStrategy>, Option<Learned>)> {
     let bar = ui::bar(genome.card().known(), "counting");
     let learned = Learned::new(config, genome, &|bases| bar.inc(bases));
     bar.finish_and_clear();
-    Ok(learned::strategy(config, learned?.as_ref())?)
+    let learned = learned?;
+    Ok((learned::strategy(config, learned.as_ref())?, learned))
 }
 
 /// Every kind of masks that the tokens of a recipe allow, at its `mask_rate`, with names.

@@ -1,5 +1,6 @@
 //! What `pmi` and `pmi-vocab` know of a genome before the first step.
 
+use std::fmt;
 use std::ops::RangeInclusive;
 use std::path::Path;
 
@@ -93,6 +94,27 @@ impl MaskScores {
         match self {
             Self::Table(table) => table.write(path),
             Self::Vocabulary(vocabulary) => vocabulary.write(path),
+        }
+    }
+}
+
+impl fmt::Display for MaskScores {
+    /// `ranks of 3072 of all 4096 6-mers`; `a vocabulary of 23456 words of 2 to 10 bases, each seen 12 times or more`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Table(table) => {
+                write!(f, "ranks of {} of all {} {}-mers", table.rows().len(), table.counts().len(), table.k())
+            }
+            Self::Vocabulary(vocabulary) => {
+                let entries = vocabulary.entries();
+                let longest = entries.iter().map(|entry| entry.length).max().unwrap_or(0);
+                let least = entries.iter().map(|entry| entry.count).min().unwrap_or(0);
+                write!(
+                    f,
+                    "a vocabulary of {} words of 2 to {longest} bases, each seen {least} times or more",
+                    entries.len()
+                )
+            }
         }
     }
 }
@@ -271,6 +293,7 @@ mod tests {
         assert!(error.to_string().contains("`mask.scores` is a table of k-mers of one length"), "{error}");
         let error = MaskScores::of_file(&MaskConfig { min_count: Some(5), ..named }, &path, 6, 1).unwrap_err();
         assert!(error.to_string().contains("scored already"), "{error}");
+        assert!(scores.to_string().ends_with(" of all 1024 5-mers"), "{scores}");
         // A table of one length is no masking vocabulary, and the other way round.
         let vocabulary = MaskScores::of_counts(&config(Strategy::PmiVocab), &counts, 6, 1).unwrap();
         vocabulary.write(&path).unwrap();
