@@ -7,7 +7,7 @@ use std::process::{Child, Command};
 use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::shell::{Seen, Shell, TATABOX, project, seen};
+use crate::shell::{Shell, TATABOX, end, project, seen, signal};
 
 /// A model that trains in a moment, and two arms.
 const RECIPE: &str = r#"
@@ -170,15 +170,6 @@ fn spawn(shell: &Shell, output: &str) -> Child {
     shell.command(TATABOX).args(args(output, "1,2", &[])).spawn().unwrap()
 }
 
-fn end(child: Child) -> Seen {
-    let output = child.wait_with_output().unwrap();
-    Seen {
-        code: output.status.code().unwrap_or(-1),
-        stdout: String::from_utf8(output.stdout).unwrap(),
-        stderr: String::from_utf8(output.stderr).unwrap(),
-    }
-}
-
 #[test]
 fn killed_at_any_moment_a_comparison_ends_with_the_same_tables() {
     let shell = shell();
@@ -213,7 +204,7 @@ fn a_signal_stops_it_saved_and_resume_needs_no_command_line() {
         assert!(patience.elapsed() < Duration::from_secs(120), "the second run did not begin");
         sleep(Duration::from_millis(2));
     }
-    assert!(Command::new("sh").args(["-c", &format!("kill -INT {}", child.id())]).status().unwrap().success());
+    signal(&child, "INT");
     let stopped = end(child);
     // On a fast machine it may have been over before the signal came.
     if stopped.code != 0 {

@@ -1,11 +1,11 @@
 //! Runs that are stopped, killed, torn: each goes on, and ends with the bytes of a run that nobody touched.
 
 use std::fs;
-use std::process::{Child, Command};
+use std::process::Child;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use crate::shell::{QUICK, Seen, Shell, TATABOX, recipe};
+use crate::shell::{QUICK, Shell, TATABOX, end, recipe, signal};
 
 /// Starts a quick run, or goes on with it where it was begun, and does not wait for it.
 fn start(shell: &Shell, run: &str) -> Child {
@@ -17,19 +17,6 @@ fn start(shell: &Shell, run: &str) -> Child {
         command.args(["pretrain", "sim/genome.fa", "--recipe", &smoke, "-o", run]).args(QUICK);
     }
     command.spawn().unwrap()
-}
-
-fn end(child: Child) -> Seen {
-    let output = child.wait_with_output().unwrap();
-    Seen {
-        code: output.status.code().unwrap_or(-1),
-        stdout: String::from_utf8(output.stdout).unwrap(),
-        stderr: String::from_utf8(output.stderr).unwrap(),
-    }
-}
-
-fn signal(child: &Child, name: &str) {
-    assert!(Command::new("sh").args(["-c", &format!("kill -{name} {}", child.id())]).status().unwrap().success());
 }
 
 /// Waits until the run has written a line of metrics.

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 /// The program under test.
 pub const TATABOX: &str = env!("CARGO_BIN_EXE_tatabox");
@@ -105,6 +105,21 @@ pub fn seen(command: &mut Command) -> Seen {
         stdout: String::from_utf8(output.stdout).unwrap(),
         stderr: String::from_utf8(output.stderr).unwrap(),
     }
+}
+
+/// Waits for the end of a command that was started.
+pub fn end(child: Child) -> Seen {
+    let output = child.wait_with_output().unwrap();
+    Seen {
+        code: output.status.code().unwrap_or(-1),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+/// Sends a signal (`INT`, `TERM`) to a command that was started.
+pub fn signal(child: &Child, name: &str) {
+    assert!(Command::new("sh").args(["-c", &format!("kill -{name} {}", child.id())]).status().unwrap().success());
 }
 
 impl Seen {
