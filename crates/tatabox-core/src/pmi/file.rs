@@ -108,7 +108,9 @@ mod tests {
     use super::*;
 
     fn table() -> PmiTable {
-        let score = |kmer: usize| (kmer % 3 != 0).then(|| Score { pmi: kmer as f64 / 3.0, npmi: 0.1 * kmer as f64 });
+        let score = |kmer: usize| {
+            (!kmer.is_multiple_of(3)).then_some(Score { pmi: kmer as f64 / 3.0, npmi: 0.1 * kmer as f64 })
+        };
         PmiTable::ranked(2, (0..16).collect(), (0..16).map(score).collect())
     }
 

@@ -81,7 +81,7 @@ impl PmiTable {
 }
 
 /// The tables of the pieces' lengths, and last that of the k-mers.
-fn needed<'a>(counts: &'a KmerCounts, k: usize, longest_piece: usize, scorer: Scorer) -> Result<Vec<&'a [u64]>> {
+fn needed(counts: &KmerCounts, k: usize, longest_piece: usize, scorer: Scorer) -> Result<Vec<&[u64]>> {
     let lengths: Vec<usize> = (1..=longest_piece).chain([k]).collect();
     let missing: Vec<String> =
         lengths.iter().filter(|&&length| counts.of(length).is_none()).map(usize::to_string).collect();

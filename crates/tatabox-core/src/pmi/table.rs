@@ -99,7 +99,8 @@ mod tests {
     use super::*;
 
     fn table() -> PmiTable {
-        let scores = |kmer: usize| (kmer % 5 != 0).then(|| Score { pmi: kmer as f64, npmi: (kmer / 2) as f64 });
+        let scores =
+            |kmer: usize| (!kmer.is_multiple_of(5)).then_some(Score { pmi: kmer as f64, npmi: (kmer / 2) as f64 });
         PmiTable::ranked(3, (0..64).map(|kmer| 1000 - (kmer as u64 % 2)).collect(), (0..64).map(scores).collect())
     }
 
