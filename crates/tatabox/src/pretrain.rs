@@ -62,7 +62,7 @@ pub fn start_on(
     stop: &AtomicBool,
 ) -> Result<Outcome> {
     check_vacant(request.output)?;
-    let prepared = Prepared::new(request.settings, &request.genome, request.init, frozen)?;
+    let prepared = Prepared::new(request.settings, &request.genome, request.init, frozen, observer)?;
     prepared.notes.iter().for_each(|note| observer.message(note));
     observer.planned(&prepared.plan);
     check_space(&prepared.plan, &prepared.config, request.output)?;
@@ -169,7 +169,13 @@ struct Prepared {
 }
 
 impl Prepared {
-    fn new(mut settings: Settings, genome: &Genome, init: Option<&Path>, frozen: Option<&FrozenMasks>) -> Result<Self> {
+    fn new(
+        mut settings: Settings,
+        genome: &Genome,
+        init: Option<&Path>,
+        frozen: Option<&FrozenMasks>,
+        observer: &mut dyn Observer,
+    ) -> Result<Self> {
         let init = init.map(ModelFiles::find).transpose()?;
         let mut notes = Vec::new();
         if let Some(files) = &init {
@@ -200,6 +206,9 @@ impl Prepared {
         if let Some(file) = config.mask.scores_file() {
             let absolute = std::path::absolute(file).map_err(Error::file("find", file))?;
             config.mask.scores = Some(absolute.display().to_string()); // the saved recipe works from any folder
+        }
+        if config.mask.is_learned() && config.mask.scores_file().is_none() {
+            observer.message("counting the genome's k-mers, by which the masks choose");
         }
         let learned = Learned::new(&config, genome, &|_| ())?;
         notes.extend(learned.as_ref().map(Learned::described));
