@@ -18,6 +18,12 @@ pub mod io;
 
 pub mod genome;
 
+pub mod interval;
+
+pub mod labelled;
+
+pub mod promoters;
+
 pub mod tokenizer;
 
 pub mod corpus;
@@ -34,6 +40,12 @@ pub mod baseline;
 
 pub mod simulate;
 
+pub mod metrics;
+
+pub mod logistic;
+
 pub mod report;
+
+pub mod audit;
 
 pub use error::{Error, Result};

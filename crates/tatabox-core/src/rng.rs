@@ -26,6 +26,10 @@ pub enum Purpose {
     Permute = 7,
     /// Permutation tests and bootstraps.
     Resample = 8,
+    /// Which examples go to which part of labelled data.
+    Divide = 9,
+    /// Negatives of promoter data: blocks, letters, places.
+    Negative = 10,
 }
 
 /// ChaCha with 8 rounds, keyed by seed, purpose, step and index.

@@ -44,7 +44,7 @@ impl<W: Write> Converter<W> {
         let mut contig: Option<ContigWriter> = None;
         while let Some(piece) = fasta.next_piece()? {
             match piece {
-                Piece::Header { name, at } => {
+                Piece::Header { name, at, .. } => {
                     if let Some(done) = contig.take() {
                         self.write(done).map_err(failed)?;
                     }

@@ -29,6 +29,8 @@ pub enum Piece<'a> {
     Header {
         /// The first word after `>`.
         name: String,
+        /// All that stands after `>`.
+        text: String,
         /// Where it stands.
         at: Place,
     },
@@ -48,6 +50,7 @@ pub struct Fasta {
     /// Bytes of the piece given last, to be consumed before the next.
     given: usize,
     record: Option<Record>,
+    nameless: bool,
 }
 
 struct Record {
@@ -59,7 +62,12 @@ struct Record {
 impl Fasta {
     /// Starts to read.
     pub fn new(input: Input) -> Fasta {
-        Fasta { input, at: Place { line: 1, column: 1 }, given: 0, record: None }
+        Fasta { input, at: Place { line: 1, column: 1 }, given: 0, record: None, nameless: false }
+    }
+
+    /// Takes records whose header begins with a space or names nothing; their name is its first word, or empty.
+    pub fn nameless(self) -> Fasta {
+        Fasta { nameless: true, ..self }
     }
 
     /// The file's name, for errors.
@@ -151,14 +159,14 @@ impl Fasta {
             );
         }
         let name = text.split_ascii_whitespace().next().unwrap_or_default();
-        if name.is_empty() || text.starts_with([' ', '\t']) {
+        if !self.nameless && (name.is_empty() || text.starts_with([' ', '\t'])) {
             return wrong("no name", "give every record a name of its own: `>chr1`");
         }
         if name.chars().any(char::is_control) {
             return wrong("control characters", "check that the file is FASTA, and whole");
         }
         self.record = Some(Record { name: name.to_owned(), line: at.line, empty: true });
-        Ok(Piece::Header { name: name.to_owned(), at })
+        Ok(Piece::Header { name: name.to_owned(), text: text.trim().to_owned(), at })
     }
 
     fn end(&mut self) -> Result<Option<Piece<'static>>> {
@@ -272,6 +280,18 @@ mod tests {
             "`g.fa`, line 3: expected a sequence under `>b`, got the end of the file"
         );
         assert!(refused(b">a").0.ends_with("got the end of the file"));
+    }
+
+    #[test]
+    fn a_name_may_be_missing_where_that_is_allowed() {
+        let input = Input::from_reader("g.fa".into(), Cursor::new(b"> 6400\nAC\n>\nGT\n".to_vec())).unwrap();
+        let mut fasta = Fasta::new(input).nameless();
+        let at = Place { line: 1, column: 1 };
+        let header = Piece::Header { name: "6400".into(), text: "6400".into(), at };
+        assert_eq!(fasta.next_piece().unwrap(), Some(header));
+        fasta.next_piece().unwrap();
+        let header = Piece::Header { name: String::new(), text: String::new(), at: Place { line: 3, column: 1 } };
+        assert_eq!(fasta.next_piece().unwrap(), Some(header));
     }
 
     #[test]

@@ -134,6 +134,23 @@ impl Input {
         filled.map_err(|source| Error::File { action: "read", path: self.path.clone(), source })
     }
 
+    /// All that is left, unpacked.
+    ///
+    /// # Errors
+    /// The source cannot be read, or its gzip data is torn.
+    pub fn read_all(mut self) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        loop {
+            let new = self.fill(String::new)?;
+            let count = new.len();
+            if count == 0 {
+                return Ok(bytes);
+            }
+            bytes.extend_from_slice(new);
+            self.consume(count);
+        }
+    }
+
     /// Marks bytes of the last [`Input::fill`] as read.
     pub fn consume(&mut self, count: usize) {
         match &mut self.packing {

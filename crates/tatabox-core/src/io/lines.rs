@@ -18,18 +18,9 @@ impl Lines {
     /// # Errors
     /// The file cannot be read, is empty, is not text, or ends in the middle of a line.
     pub fn read(path: &Path, what: &str) -> Result<Self> {
-        let mut input = Input::open(path)?;
-        let mut bytes = Vec::new();
-        loop {
-            let new = input.fill(String::new)?;
-            let count = new.len();
-            if count == 0 {
-                break;
-            }
-            bytes.extend_from_slice(new);
-            input.consume(count);
-        }
+        let input = Input::open(path)?;
         let path = input.path().to_path_buf();
+        let bytes = input.read_all()?;
         let again = "make the file again, or copy it whole";
         let text = String::from_utf8(bytes).map_err(|error| {
             let line = 1 + error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|&&b| b == b'\n').count();

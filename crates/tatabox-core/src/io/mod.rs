@@ -12,6 +12,8 @@ pub(crate) mod lines;
 
 pub mod fasta;
 
+pub mod table;
+
 pub mod twobit;
 
 /// A file whose content is not what its format asks for.

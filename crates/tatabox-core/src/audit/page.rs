@@ -1,0 +1,134 @@
+//! The audit as a page: findings first, then what they rest on.
+
+use super::{Audit, Shared};
+use crate::report::{Body, Cell, Fact, Report, Section, Table};
+use crate::stats::Interval;
+
+impl Audit {
+    /// The page, to be rendered as text or HTML.
+    pub fn page(&self, name: &str) -> Report {
+        let card = &self.card;
+        let records: u64 = card.splits.iter().map(|split| split.records).sum();
+        let classes = if card.id2label.is_empty() {
+            format!("targets {}", card.targets.join(", "))
+        } else {
+            format!("labels {}", card.id2label.join(", "))
+        };
+        let pairs = if card.pairs { " of pairs" } else { "" };
+        let mut sections = vec![self.finding_rows(), self.parts(), self.shared()];
+        sections.extend(self.simple());
+        sections.extend(self.block_borders());
+        Report {
+            title: format!("Audit of {name}"),
+            subtitle: format!("{}{pairs}, {records} records, {classes}", card.task),
+            sections,
+        }
+    }
+
+    fn finding_rows(&self) -> Section {
+        if self.findings.is_empty() {
+            return Section::new("findings", "Findings", Body::Text { paragraphs: vec!["Nothing was found.".into()] });
+        }
+        let row = |finding: &crate::labelled::Problem| {
+            let severity = format!("{:?}", finding.severity).to_lowercase();
+            let hint = if finding.hint.is_empty() { String::new() } else { format!(" – {}", finding.hint) };
+            vec![Cell::text(severity), Cell::text(format!("{}{hint}", finding.what))]
+        };
+        let rows = self.findings.iter().map(row).collect();
+        Section::new(
+            "findings",
+            "Findings",
+            Body::Table(Table { columns: vec!["severity".into(), "what".into()], rows }),
+        )
+    }
+
+    fn parts(&self) -> Section {
+        let columns = ["part", "records", "shortest", "median", "longest", "not ACGT"].map(str::to_owned);
+        let columns = columns.into_iter().chain(self.card.id2label.iter().cloned()).collect();
+        let row = |split: &crate::labelled::SplitCard| {
+            let number = |value: u64| Cell::number(value as f64, 0);
+            let lengths = [split.lengths.min, split.lengths.median, split.lengths.max].map(number);
+            let mut cells = vec![Cell::text(split.name.to_string()), number(split.records)];
+            cells.extend(lengths);
+            cells.push(number(split.letters.bases - split.letters.known()));
+            cells.extend(split.classes.iter().map(|class| number(class.records)));
+            cells
+        };
+        let rows = self.card.splits.iter().map(row).collect();
+        Section::new("parts", "Parts", Body::Table(Table { columns, rows }))
+            .with_note("Records, bases a sequence, letters that are not A, C, G, T or U, records by label.")
+    }
+
+    fn shared(&self) -> Section {
+        let columns =
+            ["records of", "that stand in", "of", "same", "of these reverse", "nearly"].map(str::to_owned).to_vec();
+        let row = |shared: &Shared| {
+            let number = |value: u64| Cell::number(value as f64, 0);
+            let other = if shared.name == shared.other { "it before".into() } else { shared.other.to_string() };
+            vec![
+                Cell::text(shared.name.to_string()),
+                Cell::text(other),
+                number(shared.of),
+                number(shared.records),
+                number(shared.reverse),
+                number(shared.near),
+            ]
+        };
+        let rows = self.duplicates.across.iter().chain(&self.duplicates.within).map(row).collect();
+        let note = format!(
+            "Same: the sequence or its reverse complement. Nearly: at least {:.0} % of the {}-mers of the one with fewer, strands joined.",
+            100.0 * self.duplicates.near_share,
+            self.duplicates.near_k
+        );
+        Section::new("duplicates", "Sequences that stand twice", Body::Table(Table { columns, rows })).with_note(&note)
+    }
+
+    fn simple(&self) -> Option<Section> {
+        let simple = self.simple.as_ref()?;
+        let area = |value: Option<f64>| value.map_or("not defined".to_owned(), |value| format!("{value:.3}"));
+        let gc = simple
+            .gc
+            .iter()
+            .map(|of| format!("{} {:.3} ± {:.3}", of.label, of.mean, of.sd))
+            .collect::<Vec<_>>()
+            .join("; ");
+        let mut facts = vec![
+            Fact::new("GC content by class", gc),
+            Fact::new("AUROC of GC content alone", area(simple.gc_auroc)),
+            Fact::new("AUROC of length alone", area(simple.length_auroc)),
+        ];
+        if let Some(kmers) = &simple.kmers {
+            let with = |value: f64, interval: Option<Interval>| match interval {
+                Some(of) => format!("{value:.3} ({:.3} to {:.3})", of.low, of.high),
+                None => format!("{value:.3}"),
+            };
+            facts.push(Fact::new(
+                format!("{}-mer regression: accuracy", kmers.k),
+                with(kmers.accuracy, kmers.accuracy_interval),
+            ));
+            facts.push(Fact::new("MCC", with(kmers.mcc, kmers.mcc_interval)));
+            facts.push(Fact::new("macro F1", format!("{:.3}", kmers.f1)));
+            facts.push(Fact::new(
+                "AUROC",
+                kmers.auroc.map_or("not defined".into(), |auroc| with(auroc, kmers.auroc_interval)),
+            ));
+        }
+        let divided = if simple.divided { ", a fifth of the data that the audit took" } else { "" };
+        let note = format!(
+            "Learnt from {}, measured on {} ({} records{divided}); bootstrap intervals of 95 %.",
+            simple.learnt_from, simple.measured_on, simple.records
+        );
+        Some(Section::new("simple", "Without a model", Body::Facts { facts }).with_note(&note))
+    }
+
+    fn block_borders(&self) -> Option<Section> {
+        let blocks = self.blocks.as_ref()?;
+        let facts = vec![
+            Fact::new("class that breaks most", blocks.label.clone()),
+            Fact::new("at the borders of", format!("{} blocks", blocks.blocks)),
+            Fact::new("z", format!("{:.1} ({})", blocks.z, if blocks.found { "more than chance" } else { "chance" })),
+        ];
+        let note = "How much less neighbouring bases depend on each other at regular borders than elsewhere, compared with the other class; below -6 is more than chance.";
+        Some(Section::new("blocks", "Block borders", Body::Facts { facts }).with_note(note))
+    }
+}
