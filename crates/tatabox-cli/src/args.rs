@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::{bench, compare, count, demo, evaluate, inspect, mask, pmi, pretrain, simulate};
+use crate::commands::{bench, compare, count, data, demo, evaluate, inspect, mask, pmi, pretrain, simulate};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -49,6 +49,8 @@ pub enum Command {
     Mask(mask::Verb),
     Count(count::Args),
     Pmi(pmi::Args),
+    #[command(subcommand)]
+    Data(data::Verb),
     Inspect(inspect::Args),
     Simulate(simulate::Args),
     #[command(subcommand)]

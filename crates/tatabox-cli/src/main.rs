@@ -39,6 +39,7 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Mask(verb) => commands::mask::run(verb, &settings)?,
         Command::Count(args) => commands::count::run(args, &settings)?,
         Command::Pmi(args) => commands::pmi::run(args, &settings)?,
+        Command::Data(verb) => return commands::data::run(verb, &settings),
         Command::Inspect(args) => commands::inspect::run(args)?,
         Command::Simulate(args) => commands::simulate::run(args)?,
         Command::Bench(verb) => commands::bench::run(verb)?,

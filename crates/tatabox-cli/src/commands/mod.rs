@@ -3,6 +3,7 @@
 pub mod bench;
 pub mod compare;
 pub mod count;
+pub mod data;
 pub mod demo;
 pub mod evaluate;
 pub mod inspect;

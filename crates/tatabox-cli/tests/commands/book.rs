@@ -140,6 +140,9 @@ fn every_key_of_a_json_object_is_in_the_reference() {
         &["pmi", "counts.tsv", "-o", "pmi.tsv", "--json"],
         &["pmi", "rank", "TATAAA", "--scores", "pmi.tsv", "--json"],
         &["pmi", "compare", "pmi.tsv", "pmi.tsv", "--json"],
+        &["data", "card", "sim/promoters", "--json"],
+        &["data", "audit", "sim/promoters", "--json"],
+        &["data", "intervals", "sim/promoters", "-o", "tables", "--json"],
     ] {
         for key in shell.json(args).as_object().unwrap().keys() {
             assert!(reference.contains(&format!("`{key}`")), "{}: {key}", args.join(" "));

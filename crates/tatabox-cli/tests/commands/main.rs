@@ -8,6 +8,7 @@ mod book;
 mod command_line;
 mod compare;
 mod count;
+mod data;
 mod demo;
 mod disk;
 mod evaluate;

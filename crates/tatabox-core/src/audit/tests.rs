@@ -116,6 +116,14 @@ fn negatives_made_of_blocks_are_found_at_their_borders_and_others_are_not() {
     }
     let other = made(&|_, at| chain(300, 10_000 + at));
     assert!(!other.found, "{other:?}");
+    // Promoters that begin their TATA box at one place, at a border of 15 blocks, break there and nowhere else.
+    let rows = positives.iter().enumerate().flat_map(|(at, codes)| {
+        let mut own = codes.clone();
+        own[218..225].copy_from_slice(&[3, 3, 1, 0, 1, 0, 0]);
+        [(own, 1), (chain(300, 20_000 + at as u64), 0)]
+    });
+    let boxes = Blocks::of(&data(vec![(SplitName::All, rows.collect())])).unwrap();
+    assert!(!boxes.found, "{boxes:?}");
     let random = made(&|_, at| {
         let mut rng = SeededRng::new(1, Purpose::Test, 4, at);
         (0..300).map(|_| rng.below(4) as u8).collect()

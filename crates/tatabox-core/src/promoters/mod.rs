@@ -23,7 +23,10 @@ use crate::names::named;
 use crate::seq::{Composition, UNKNOWN};
 
 pub use blocks::{deepromoter, permuted_blocks};
-pub use tata::{CONSENSUS, STARTS, has_tata};
+pub use tata::{LEAST, MATRIX, STARTS, has_tata};
+
+/// Bases before a TSS and behind it in which a TATA box is looked for.
+const UPSTREAM: (u64, u64) = (50, 0);
 
 /// How much is cut out around a TSS.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -123,35 +126,38 @@ pub struct Counts {
 pub fn build(genome: &Genome, tss: &[Interval], config: &PromoterConfig) -> Result<(Labelled, Counts)> {
     let mut counts = Counts { tss: tss.len() as u64, ..Counts::default() };
     check_contigs(genome, tss, config.partial)?;
-    let mut windows: BTreeMap<Interval, Vec<u8>> = BTreeMap::new();
+    let mut windows: BTreeMap<Interval, (Vec<u8>, bool)> = BTreeMap::new();
     for site in tss {
         if interval::find(genome, &site.contig).is_err() {
             counts.other_contigs += 1;
             continue;
         }
-        let Some(window) = around(genome, site, config)? else {
+        let Some(window) = around(genome, site, config.window.around(), config.partial)? else {
             counts.outside += 1;
             continue;
         };
         let codes = window.read(genome)?;
-        let tata = has_tata(&codes, config.window.around().0 as usize);
+        // Looked for in the same bases whatever the window, so that the kinds of both windows are the same.
+        let upstream = around(genome, site, UPSTREAM, config.partial)?;
+        let tata = upstream.map(|place| place.read(genome)).transpose()?;
+        let tata = tata.is_some_and(|codes| has_tata(&codes, UPSTREAM.0 as usize));
         if codes.contains(&UNKNOWN) {
             counts.unknown_bases += 1;
         } else if config.kind != Kind::All && tata != (config.kind == Kind::Tata) {
             counts.other_kind += 1;
         } else {
             counts.tata += u64::from(tata);
-            let same = windows.insert(window, codes).is_some();
+            let same = windows.insert(window, (codes, tata)).is_some();
             (counts.repeated, counts.tata) = (counts.repeated + u64::from(same), counts.tata - u64::from(same && tata));
         }
     }
     let groups = groups(windows.keys());
     let mut examples: Vec<Example> = Vec::new();
     let mut seen = std::collections::HashSet::new();
-    for ((window, codes), group) in windows.into_iter().zip(groups) {
+    for ((window, (codes, tata)), group) in windows.into_iter().zip(groups) {
         if !seen.insert((window.contig.clone(), window.start, window.reverse)) {
             counts.repeated += 1;
-            counts.tata -= u64::from(has_tata(&codes, config.window.around().0 as usize));
+            counts.tata -= u64::from(tata);
             continue;
         }
         examples.push(example(codes, 1, window, group));
@@ -248,11 +254,11 @@ fn check_contigs(genome: &Genome, tss: &[Interval], partial: bool) -> Result<()>
 }
 
 /// The window around a TSS, on its strand; none where it would leave its contig and that is allowed.
-fn around(genome: &Genome, site: &Interval, config: &PromoterConfig) -> Result<Option<Interval>> {
-    let (before, behind) = config.window.around();
+fn around(genome: &Genome, site: &Interval, bases_around: (u64, u64), partial: bool) -> Result<Option<Interval>> {
+    let (before, behind) = bases_around;
     let bases = genome.contigs()[interval::find(genome, &site.contig)?].bases;
     let tss = if site.reverse { site.end - 1 } else { site.start };
-    if tss >= bases && !config.partial {
+    if tss >= bases && !partial {
         let what = format!(
             "the TSS `{}` at {}:{tss} lies behind the end of its contig, which has {bases} bases",
             site.name, site.contig
