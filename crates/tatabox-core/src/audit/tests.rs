@@ -16,7 +16,10 @@ fn chain(bases: usize, index: u64) -> Vec<u8> {
     (0..bases).map(step).collect()
 }
 
-fn data(parts: Vec<(SplitName, Vec<(Vec<u8>, u32)>)>) -> Labelled {
+/// Base codes and a class.
+type Row = (Vec<u8>, u32);
+
+fn data(parts: Vec<(SplitName, Vec<Row>)>) -> Labelled {
     let example = |(codes, class)| Example {
         id: String::new(),
         codes,
@@ -38,7 +41,7 @@ fn data(parts: Vec<(SplitName, Vec<(Vec<u8>, u32)>)>) -> Labelled {
 }
 
 /// Sequences from `first` on, classes in turn.
-fn rows(first: u64, count: u64, bases: usize) -> Vec<(Vec<u8>, u32)> {
+fn rows(first: u64, count: u64, bases: usize) -> Vec<Row> {
     (first..first + count).map(|at| (chain(bases, at), (at % 2) as u32)).collect()
 }
 
