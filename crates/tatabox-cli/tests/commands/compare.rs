@@ -195,6 +195,22 @@ fn killed_at_any_moment_a_comparison_ends_with_the_same_tables() {
 }
 
 #[test]
+fn a_run_killed_after_its_last_checkpoint_is_shown_whole() {
+    let shell = shell();
+    shell.works(&args("cmp", "1", &[]));
+    let before = tables(&shell, "cmp");
+    let model = shell.bytes("cmp/runs/token/seed-1/model.safetensors");
+    // As a kill leaves it: the checkpoint is there, what the directory shows and the answers are not.
+    for file in ["token/seed-1.json", "token/seed-1/model.safetensors", "token/seed-1/report.html"] {
+        fs::remove_file(shell.path("cmp/runs").join(file)).unwrap();
+    }
+    shell.works(&args("cmp", "1", &[]));
+    assert!(shell.bytes("cmp/runs/token/seed-1/model.safetensors") == model);
+    assert!(shell.path("cmp/runs/token/seed-1/report.html").is_file());
+    assert!(tables(&shell, "cmp") == before);
+}
+
+#[test]
 fn a_signal_stops_it_saved_and_resume_needs_no_command_line() {
     let shell = shell();
     shell.works(&args("whole", "1,2", &[]));

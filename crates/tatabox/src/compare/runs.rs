@@ -213,26 +213,18 @@ impl Runs<'_> {
         stop: &AtomicBool,
     ) -> Result<Option<Answers>> {
         let dir = self.dir.join(name(&arm.name, seed));
-        let checkpoints = Checkpoints::new(dir.join("checkpoints"));
-        let begun = dir.join(CONFIG).is_file();
-        let complete = begun && checkpoints.newest().is_ok_and(|(state, _)| state.step >= arm.config.train.steps);
-        if !complete {
-            let outcome = if begun {
-                pretrain::resume(&dir, cache, observer, stop)?
-            } else {
-                let request = pretrain::Request {
-                    settings: arm.settings(seed)?,
-                    genome: genome.clone(),
-                    output: &dir,
-                    init: None,
-                };
-                start_on(request, Some(self.frozen), observer, stop)?
-            };
-            if !outcome.finished {
-                return Ok(None);
-            }
+        // A run that was killed after its last checkpoint goes on as well: what its directory shows and its report may not be written yet.
+        let outcome = if dir.join(CONFIG).is_file() {
+            pretrain::resume(&dir, cache, observer, stop)?
+        } else {
+            let request =
+                pretrain::Request { settings: arm.settings(seed)?, genome: genome.clone(), output: &dir, init: None };
+            start_on(request, Some(self.frozen), observer, stop)?
+        };
+        if !outcome.finished {
+            return Ok(None);
         }
-        let (state, _) = checkpoints.newest()?;
+        let (state, _) = Checkpoints::new(dir.join("checkpoints")).newest()?;
         let answers = Answers {
             step: state.step,
             mask_rate: state.total.mask_rate(),
