@@ -1,9 +1,6 @@
 //! How fast all k-mers of a FASTA file are counted, as whole commands, against the dedicated counters Jellyfish and KMC.
 //!
-//! ```text
-//! cargo build --release --bin tatabox
-//! cargo run --release -p tatabox-benches --bin count -- [GENOME.fa[.gz] …] [--json] [--megabases 60] [--rounds 5] [--threads N] [--tatabox PROGRAM]
-//! ```
+//! `cargo build --release --bin tatabox`, then `cargo run --release -p tatabox-benches --bin count -- --help` lists the options.
 //!
 //! The genomes (without any, simulated ones) are written into one plain FASTA file, again and again under other names until it has so many bases. Then, in turn for so many rounds:
 //! `tatabox count -k K` with an empty cache (reads the FASTA and converts it), again from the cache, and the peers as `benches/peers/count.sh` calls them, each
@@ -17,7 +14,9 @@ use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
+use clap::Parser;
 use serde_json::{Value, json};
+use tatabox_benches::positive;
 use tatabox_core::count::KmerCounts;
 use tatabox_core::io::fasta::{Fasta, Piece};
 use tatabox_core::io::input::Input;
@@ -27,43 +26,26 @@ use tatabox_core::simulate::{self, SimulateConfig};
 const LENGTHS: [usize; 2] = [6, 10];
 const PEERS: [&str; 2] = ["jellyfish", "kmc"];
 
+/// All k-mers of a FASTA file, counted against Jellyfish and KMC.
+#[derive(clap::Parser)]
 struct Options {
+    /// FASTA files; without one, 20 million bases are simulated
     genomes: Vec<PathBuf>,
+    /// Print one JSON object
+    #[arg(long)]
     json: bool,
-    bases: u64,
+    /// How large the counted file is at least, in millions of bases
+    #[arg(long, default_value_t = 60, value_parser = positive)]
+    megabases: usize,
+    /// How often the programs take turns
+    #[arg(long, default_value_t = 5, value_parser = positive)]
     rounds: usize,
-    threads: usize,
-    tatabox: PathBuf,
-}
-
-impl Options {
-    fn parse(mut words: impl Iterator<Item = String>) -> Result<Self> {
-        let beside = std::env::current_exe()?.with_file_name("tatabox");
-        let threads = std::thread::available_parallelism()?.get();
-        let mut options =
-            Self { genomes: Vec::new(), json: false, bases: 60_000_000, rounds: 5, threads, tatabox: beside };
-        while let Some(word) = words.next() {
-            let mut value = || words.next().with_context(|| format!("`{word}` needs a value"));
-            match word.as_str() {
-                "--json" => options.json = true,
-                "--megabases" => options.bases = value()?.parse::<u64>().context("--megabases")? * 1_000_000,
-                "--rounds" => options.rounds = value()?.parse().context("--rounds")?,
-                "--threads" => options.threads = value()?.parse().context("--threads")?,
-                "--tatabox" => options.tatabox = value()?.into(),
-                _ if word.starts_with('-') => {
-                    bail!("unknown option `{word}`; known: --json --megabases --rounds --threads --tatabox")
-                }
-                _ => options.genomes.push(word.into()),
-            }
-        }
-        if options.rounds == 0 || options.bases == 0 || options.threads == 0 {
-            bail!("--rounds, --megabases and --threads are at least 1");
-        }
-        if !options.tatabox.is_file() {
-            bail!("`{}` is not there: cargo build --release --bin tatabox", options.tatabox.display());
-        }
-        Ok(options)
-    }
+    /// Threads of each program [default: one a core]
+    #[arg(long, value_parser = positive)]
+    threads: Option<usize>,
+    /// The program that is measured [default: the one beside this]
+    #[arg(long, value_name = "PROGRAM")]
+    tatabox: Option<PathBuf>,
 }
 
 /// Writes the genomes one after the other, whole, until there are so many bases; gives how many.
@@ -110,15 +92,17 @@ fn timed(command: &mut Command) -> Result<f64> {
 /// What is measured: the commands over one file, in one folder.
 struct Bench<'a> {
     options: &'a Options,
+    threads: usize,
+    tatabox: PathBuf,
     folder: &'a Path,
     fasta: PathBuf,
 }
 
 impl Bench<'_> {
     fn tatabox(&self, lengths: &str, strands: &str) -> Result<f64> {
-        let mut command = Command::new(&self.options.tatabox);
+        let mut command = Command::new(&self.tatabox);
         command.arg("count").arg(&self.fasta).args(["-k", lengths, "--strands", strands, "-o"]).arg(self.table());
-        command.arg("--cache").arg(self.cache()).args(["--threads", &self.options.threads.to_string()]);
+        command.arg("--cache").arg(self.cache()).args(["--threads", &self.threads.to_string()]);
         timed(&mut command)
     }
 
@@ -145,7 +129,7 @@ impl Bench<'_> {
 
     fn peer(&self, tool: &str, k: usize, strands: &str) -> Result<f64> {
         let mut command = self.script(tool);
-        command.args([k.to_string(), self.options.threads.to_string()]).arg(&self.fasta).arg(self.folder).arg(strands);
+        command.args([k.to_string(), self.threads.to_string()]).arg(&self.fasta).arg(self.folder).arg(strands);
         timed(&mut command)
     }
 
@@ -220,7 +204,12 @@ fn measure(bench: &Bench<'_>) -> Result<Vec<Row>> {
 }
 
 fn main() -> Result<ExitCode> {
-    let mut options = Options::parse(std::env::args().skip(1))?;
+    let mut options = Options::parse();
+    let threads = options.threads.unwrap_or(std::thread::available_parallelism()?.get());
+    let tatabox = options.tatabox.clone().unwrap_or(std::env::current_exe()?.with_file_name("tatabox"));
+    if !tatabox.is_file() {
+        bail!("`{}` is not there: cargo build --release --bin tatabox", tatabox.display());
+    }
     let folder = tempfile::tempdir()?;
     if options.genomes.is_empty() {
         let simulated =
@@ -229,9 +218,9 @@ fn main() -> Result<ExitCode> {
         options.genomes = vec![folder.path().join("simulated/genome.fa")];
     }
     let fasta = folder.path().join("all.fa");
-    let bases = write_fasta(&options.genomes, options.bases, &fasta)?;
+    let bases = write_fasta(&options.genomes, options.megabases as u64 * 1_000_000, &fasta)?;
     let fasta_bytes = std::fs::metadata(&fasta)?.len();
-    let bench = Bench { options: &options, folder: folder.path(), fasta };
+    let bench = Bench { options: &options, threads, tatabox, folder: folder.path(), fasta };
     // Also warms the page cache.
     bench.compare()?;
     let rows = measure(&bench)?;
@@ -250,13 +239,13 @@ fn main() -> Result<ExitCode> {
             .collect();
         println!(
             "{}",
-            json!({"bases": bases, "fasta_bytes": fasta_bytes, "threads": options.threads, "rounds": options.rounds, "commands": commands})
+            json!({"bases": bases, "fasta_bytes": fasta_bytes, "threads": threads, "rounds": options.rounds, "commands": commands})
         );
         return Ok(ExitCode::SUCCESS);
     }
     println!(
         "{bases} bases, {fasta_bytes} bytes of FASTA, {} threads, {} rounds; the counts are the same",
-        options.threads, options.rounds
+        threads, options.rounds
     );
     println!("{:<18} {:>6} {:>10} {:>10} {:>10} {:>8}", "", "k", "median s", "least s", "most s", "ratio");
     for row in &rows {
