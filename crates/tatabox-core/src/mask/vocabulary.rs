@@ -6,14 +6,13 @@ use crate::count::{KmerCounts, LONGEST, kmer};
 use crate::error::{Error, Result};
 use crate::io::lines::{Lines, quoted};
 use crate::io::whole;
-use crate::pmi::{LENGTHS, PAPER_THRESHOLD, PmiTable, Scorer, Threshold};
+use crate::pmi::{HEADER, LENGTHS, PAPER_THRESHOLD, PmiTable, Scorer, Threshold, score_rows};
 
 /// Entries of the paper's vocabulary.
 pub(super) const ENTRIES: usize = 40_000;
 /// How often a word must be seen in the paper's genome, and in any other at most.
 const PAPER_MIN_COUNT: u64 = 10_000;
 
-const HEADER: &str = "kmer\tcount\tpmi\tnpmi\trank";
 const HINT: &str =
     "give `pmi.tsv` of a run with `mask.strategy = \"pmi-vocab\"`, or a table of `tatabox count -k 1..10`";
 
@@ -128,17 +127,8 @@ impl MaskVocabulary {
         let lines = Lines::read(path, "a masking vocabulary")?;
         let mut entries: Vec<VocabularyEntry> = Vec::new();
         let mut seen = std::collections::HashSet::new();
-        for (at, line) in lines.iter() {
-            if at == 1 {
-                if line != HEADER {
-                    return Err(lines.wrong(at, format!("the header {}", quoted(HEADER)), quoted(line), HINT));
-                }
-                continue;
-            }
-            let fields: Vec<&str> = line.split('\t').collect();
-            let &[word, count, pmi, npmi, rank] = fields.as_slice() else {
-                return Err(lines.wrong(at, "five columns", format!("{}: {}", fields.len(), quoted(line)), HINT));
-            };
+        for row in score_rows(&lines, HINT, HINT) {
+            let (at, [word, count, pmi, npmi, rank]) = row?;
             let length = word.len();
             let Some(kmer) = kmer::number(word.as_bytes()).filter(|_| LENGTHS.contains(&length)) else {
                 return Err(lines.wrong(at, "a word of 2 to 10 letters A, C, G, T", quoted(word), HINT));

@@ -10,7 +10,8 @@ use crate::io::input::STDIN;
 use crate::io::lines::{Lines, head, quoted};
 use crate::io::whole;
 
-const HEADER: &str = "kmer\tcount\tpmi\tnpmi\trank";
+/// The columns of scored words, whether k-mers of one length or a vocabulary of several.
+pub(crate) const HEADER: &str = "kmer\tcount\tpmi\tnpmi\trank";
 const NONE: &str = "NA";
 const HINT: &str = "give a table that `tatabox pmi … -o` has written";
 const AGAIN: &str = "the table is torn or was changed; make it again with `tatabox pmi`";
@@ -21,6 +22,24 @@ const AGAIN: &str = "the table is torn or was changed; make it again with `tatab
 /// The file cannot be read.
 pub fn is_table(path: &Path) -> Result<bool> {
     Ok(path != Path::new(STDIN) && head(path)?.starts_with(b"kmer\tcount\t"))
+}
+
+/// The rows below the header, each with its line and its columns as [`HEADER`] names them. `header_hint` is for a file that is none of ours, `row_hint` for
+/// one that was.
+pub(crate) fn score_rows<'a>(
+    lines: &'a Lines,
+    header_hint: &'a str,
+    row_hint: &'a str,
+) -> impl Iterator<Item = Result<(usize, [&'a str; 5])>> {
+    lines.iter().filter_map(move |(at, line)| {
+        if at == 1 {
+            let wrong = || lines.wrong(at, format!("the header {}", quoted(HEADER)), quoted(line), header_hint);
+            return (line != HEADER).then(|| Err(wrong()));
+        }
+        let fields: Vec<&str> = line.split('\t').collect();
+        let wrong = || lines.wrong(at, "five columns", format!("{}: {}", fields.len(), quoted(line)), row_hint);
+        Some(fields.as_slice().try_into().map(|columns| (at, columns)).map_err(|_| wrong()))
+    })
 }
 
 impl PmiTable {
@@ -51,17 +70,8 @@ impl PmiTable {
         let mut k = 0;
         let mut counts: Vec<Option<u64>> = Vec::new();
         let mut rows: Vec<PmiRow> = Vec::new();
-        for (at, line) in lines.iter() {
-            if at == 1 {
-                if line != HEADER {
-                    return Err(lines.wrong(at, format!("the header {}", quoted(HEADER)), quoted(line), HINT));
-                }
-                continue;
-            }
-            let fields: Vec<&str> = line.split('\t').collect();
-            let &[word, count, pmi, npmi, rank] = fields.as_slice() else {
-                return Err(lines.wrong(at, "five columns", format!("{}: {}", fields.len(), quoted(line)), AGAIN));
-            };
+        for row in score_rows(&lines, HINT, AGAIN) {
+            let (at, [word, count, pmi, npmi, rank]) = row?;
             if k == 0 {
                 k = word.len();
                 counts = if LENGTHS.contains(&k) { vec![None; 1 << (2 * k)] } else { Vec::new() };
