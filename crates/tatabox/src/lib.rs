@@ -46,6 +46,8 @@ pub mod pretrain;
 
 pub mod compare;
 
+pub mod learner;
+
 pub mod bench;
 
 pub use error::{Error, Result};
