@@ -12,8 +12,9 @@ pub mod philox;
 pub mod isa;
 pub mod kernels;
 
-pub mod batch;
 pub mod graph;
+
+pub mod batch;
 
 pub mod ops;
 pub mod plan;
@@ -25,7 +26,7 @@ pub use batch::{Batch, Capacity};
 pub use element::Precision;
 pub use error::{Error, Result};
 pub use executor::{AdamW, Executor, OpTime};
-pub use graph::{Graph, Init, NormParams, ParamId, ParamSpec, TensorId};
+pub use graph::{Graph, Init, NormParams, Objective, ParamId, ParamSpec, Pooling, TensorId};
 pub use isa::Isa;
 pub use philox::StepKey;
 pub use plan::{MemoryPlan, Mode};

@@ -5,7 +5,7 @@
 
 use crate::batch::Capacity;
 use crate::element::Precision;
-use crate::graph::{Graph, Kind, TensorId};
+use crate::graph::{Graph, Kind, Rows, TensorId};
 
 /// Whether gradients are computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +61,14 @@ fn element_bytes(precision: Precision) -> usize {
     match precision {
         Precision::F32 => 4,
         Precision::Bf16 => 2,
+    }
+}
+
+fn rows_at(rows: Rows, capacity: &Capacity) -> usize {
+    match rows {
+        Rows::Tokens => capacity.tokens,
+        Rows::Masked => capacity.masked,
+        Rows::Sequences | Rows::Examples => capacity.sequences,
     }
 }
 
@@ -149,7 +157,7 @@ fn lives(graph: &Graph, capacity: &Capacity, mode: Mode) -> Vec<Life> {
     for (index, spec) in graph.tensors.iter().enumerate() {
         let tensor = TensorId(index);
         let Some(writer) = writer[index] else { continue };
-        let len = spec.rows.at(capacity) * spec.columns;
+        let len = rows_at(spec.rows, capacity) * spec.columns;
         lives.push(Life { tensor, is_gradient: false, start: writer, end: end[index], len });
         let has_gradient = mode == Mode::Train && graph.nodes[writer].output_with_gradient() == Some(tensor);
         if let Some(reader) = last_reader[index].filter(|_| has_gradient) {
@@ -183,7 +191,7 @@ mod tests {
         graph
     }
 
-    const CAPACITY: Capacity = Capacity { tokens: 100, masked: 10 };
+    const CAPACITY: Capacity = Capacity { tokens: 100, masked: 10, sequences: 0 };
 
     #[test]
     fn no_two_living_tensors_share_a_buffer() {

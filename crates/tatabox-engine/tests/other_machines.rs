@@ -14,7 +14,7 @@ const SIZES: Sizes = Sizes { vocabulary: 30, positions: 40, heads: 2, dim: 9, in
 /// Losses of ten steps on one batch.
 fn train(precision: Precision) -> tatabox_engine::Result<Vec<f64>> {
     let batch = batch(SIZES, &[17, 1, 30], 3);
-    let capacity = Capacity { tokens: 48, masked: batch.labels.len() };
+    let capacity = Capacity { tokens: 48, masked: batch.labels.len(), sequences: 0 };
     let mut executor = Executor::new(bert(SIZES).graph, capacity, precision, Mode::Train)?;
     executor.initialize(1);
     (1..=10)

@@ -163,7 +163,7 @@ impl StepBench {
         let isa = Isa::detect()?;
         let graph = bert::masked_lm(&self.config)?;
         let tokens = self.seq * self.batch;
-        let capacity = Capacity { tokens, masked: (tokens / 4).max(16) };
+        let capacity = Capacity { tokens, masked: (tokens / 4).max(16), sequences: 0 };
         let memory = Executor::memory(&graph, &capacity, self.precision, Mode::Train);
         let mut executor = Executor::new(graph, capacity, self.precision, Mode::Train)?;
         executor.initialize(0);

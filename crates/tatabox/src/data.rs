@@ -237,7 +237,7 @@ pub(crate) mod tests {
         config.mask.build(&tokenizer, config.train.steps, config.seed, None).unwrap()
     }
 
-    const WIDE: Capacity = Capacity { tokens: 4096, masked: 4096 };
+    const WIDE: Capacity = Capacity { tokens: 4096, masked: 4096, sequences: 0 };
 
     #[test]
     fn a_step_has_as_many_sequences_as_asked() {
@@ -260,7 +260,7 @@ pub(crate) mod tests {
     #[test]
     fn the_capacity_changes_the_cuts_and_not_the_samples() {
         let whole = batches(&[], WIDE).step(3);
-        let cut = batches(&[], Capacity { tokens: 100, masked: 30 }).step(3);
+        let cut = batches(&[], Capacity { tokens: 100, masked: 30, sequences: 0 }).step(3);
         assert!(cut.batches.len() > whole.batches.len());
         assert!(cut.batches.iter().all(|batch| batch.input_ids.len() <= 100 && batch.labels.len() <= 30));
         let ids = |data: &StepData| data.batches.iter().flat_map(|batch| batch.input_ids.clone()).collect::<Vec<_>>();
@@ -303,13 +303,16 @@ pub(crate) mod tests {
     fn frozen_sequences_keep_their_order_and_their_labels() {
         let folder = tempfile::tempdir().unwrap();
         let frozen = freeze(&config(&[]), &genome(folder.path()).1, 7).unwrap();
-        let batches = frozen_batches(&frozen, &Capacity { tokens: 128, masked: 64 }).unwrap();
+        let batches = frozen_batches(&frozen, &Capacity { tokens: 128, masked: 64, sequences: 0 }).unwrap();
         let labels: Vec<u32> = batches.iter().flat_map(|batch| batch.labels.clone()).collect();
         let expected: Vec<u32> =
             frozen.sequences.iter().flat_map(|one| one.masked.targets.iter().map(|(_, id)| id.0)).collect();
         assert_eq!(labels, expected);
         assert!(
-            frozen_batches(&frozen, &Capacity { tokens: 20, masked: 20 }).unwrap_err().to_string().contains("takes 20")
+            frozen_batches(&frozen, &Capacity { tokens: 20, masked: 20, sequences: 0 })
+                .unwrap_err()
+                .to_string()
+                .contains("takes 20")
         );
     }
 }

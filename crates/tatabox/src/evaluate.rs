@@ -224,7 +224,8 @@ impl Loaded {
             return Err(Error::format(masks, "", expected, format!("{longest} tokens"), hint));
         }
         let masked = frozen.sequences.iter().map(|one| one.masked.targets.len()).max().unwrap_or(0);
-        let capacity = Capacity { tokens: longest.max(BATCH_TOKENS), masked: masked.max(BATCH_TOKENS / 2) };
+        let capacity =
+            Capacity { tokens: longest.max(BATCH_TOKENS), masked: masked.max(BATCH_TOKENS / 2), sequences: 0 };
         let mut executor = Executor::new(bert::masked_lm(&files.config)?, capacity, precision, Mode::Evaluate)?;
         let mut notes = files.notes.clone();
         notes.extend(files.load(&mut executor, Head::Required)?);

@@ -117,7 +117,7 @@ mod tests {
     use crate::data::tests::{config, genome};
     use tatabox_engine::Capacity;
 
-    const WIDE: Capacity = Capacity { tokens: 4096, masked: 4096 };
+    const WIDE: Capacity = Capacity { tokens: 4096, masked: 4096, sequences: 0 };
 
     #[test]
     fn what_is_read_again_masks_as_before() {

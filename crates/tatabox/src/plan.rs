@@ -87,7 +87,7 @@ fn mask_rate(config: &RunConfig) -> Result<f64> {
 pub fn capacity(config: &RunConfig, tokens: usize) -> Result<Capacity> {
     let tokens = tokens.max(config.data.max_length);
     let masked = (2.0 * mask_rate(config)? * tokens as f64).ceil() as usize;
-    Ok(Capacity { tokens, masked: masked.clamp(config.data.max_length, tokens) })
+    Ok(Capacity { tokens, masked: masked.clamp(config.data.max_length, tokens), sequences: 0 })
 }
 
 /// The capacity of a run: what its configuration says, or the most that makes sense and fits this machine's memory.

@@ -71,7 +71,7 @@ impl Golden {
     fn executor(&self, precision: Precision, isa: Isa) -> Executor {
         let config = BertConfig::read(&self.folder.join("config.json")).unwrap();
         let graph = bert::masked_lm(&config).unwrap();
-        let capacity = Capacity { tokens: 128, masked: 64 };
+        let capacity = Capacity { tokens: 128, masked: 64, sequences: 0 };
         let mut executor = Executor::with_isa(graph, capacity, precision, Mode::Train, isa).unwrap();
         let specs = executor.specs().to_vec();
         let wanted: Vec<Tensor> =

@@ -1,4 +1,4 @@
-//! Cross-entropy over the vocabulary at the masked positions: loss and gradient in one pass over the logits.
+//! Cross-entropy over the vocabulary or over classes: loss and gradient in one pass over the logits.
 
 use crate::element::Element;
 use crate::isa::Isa;
@@ -10,7 +10,7 @@ use rayon::prelude::*;
 const ROWS_A_TASK: usize = 8;
 
 /// `loss[row] = log sum exp(logits[row]) - logits[row, label]`, in nats; with `gradient`, `scale * (softmax - one hot)`.
-/// Overwrites the logits, `[masked, vocabulary]`.
+/// Overwrites the logits, `[rows, outputs]`.
 pub fn forward<E: Element>(
     isa: Isa,
     logits: &mut [f32],
@@ -30,6 +30,38 @@ pub fn forward<E: Element>(
             tasks.zip(gradient.par_chunks_mut(chunk)).for_each(|(((logits, labels), loss), gradient)| {
                 loss_rows(isa, logits, labels, loss, Some((gradient, scale)));
             });
+        }
+    }
+}
+
+/// As [`forward`] with a weight an output, `[outputs]`, and a share `smoothing` of each answer that is spread over all outputs: see
+/// [`crate::graph::Objective::CrossEntropy`]. For heads of few outputs: one row after the other.
+pub fn weighted<E: Element>(
+    logits: &mut [f32],
+    labels: &[u32],
+    weights: Option<&[f32]>,
+    smoothing: f32,
+    loss: &mut [f32],
+    mut gradient: Option<(&mut [E], f32)>,
+) {
+    let outputs = logits.len() / labels.len().max(1);
+    let weight = |output: usize| weights.map_or(1.0, |weights| weights[output]);
+    let spread = smoothing / outputs as f32;
+    for (row, logits) in logits.chunks_exact_mut(outputs.max(1)).enumerate() {
+        let label = labels[row] as usize;
+        let right = (1.0 - smoothing) * weight(label);
+        let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let total: f32 = logits.iter().map(|value| (value - largest).exp()).sum();
+        let log_total = largest + total.ln();
+        // What the row's -log p count for, output by output.
+        let answer = |output: usize| spread * weight(output) + if output == label { right } else { 0.0 };
+        loss[row] = (0..outputs).map(|output| answer(output) * (log_total - logits[output])).sum();
+        if let Some((gradient, scale)) = &mut gradient {
+            let all: f32 = (0..outputs).map(answer).sum();
+            for output in 0..outputs {
+                let probability = (logits[output] - log_total).exp();
+                gradient[row * outputs + output] = E::from_f32(*scale * (all * probability - answer(output)));
+            }
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `out = dropout(norm(word[id] + position[p] + token_type[0]))`, and tables that gather gradients.
+//! `out = dropout(norm(word[id] + position[p] + token_type[t]))`, and tables that gather gradients.
 
 use super::norm::{Norm, NormGradients, normalize, normalize_backward};
 use super::{ROW_CHUNK, add_rows};
@@ -10,24 +10,26 @@ use crate::kernels::vectorize::vectorized;
 use crate::philox::Dropout;
 use rayon::prelude::*;
 
-/// The tables, f32: word `[vocabulary, hidden]`, position `[positions, hidden]`, and row 0 of token type `[hidden]`.
+/// The tables, f32.
 #[derive(Clone, Copy)]
 pub struct Tables<'a> {
     /// `[vocabulary, hidden]`.
     pub word: &'a [f32],
     /// `[positions, hidden]`.
     pub position: &'a [f32],
-    /// At least `[hidden]`.
+    /// `[token types, hidden]`.
     pub token_type: &'a [f32],
 }
 
-/// What is looked up: the id and the position of every token, `[tokens]`.
+/// What is looked up: the id, the position and the type of every token, `[tokens]`.
 #[derive(Clone, Copy)]
 pub struct Keys<'a> {
     /// Token ids.
     pub ids: &'a [u32],
     /// Positions in the sequence, from 0.
     pub positions: &'a [u32],
+    /// Token types; empty where all are 0.
+    pub types: &'a [u32],
 }
 
 /// The position of every token in its sequence, from 0, `[tokens]`.
@@ -55,7 +57,8 @@ pub fn forward<E: Element>(
     tasks.enumerate().for_each(|(task, ((sum, out), stats))| {
         let first = task * ROW_CHUNK;
         let rows = first..first + stats.len() / 2;
-        let keys = Keys { ids: &keys.ids[rows.clone()], positions: &keys.positions[rows] };
+        let types = if keys.types.is_empty() { keys.types } else { &keys.types[rows.clone()] };
+        let keys = Keys { ids: &keys.ids[rows.clone()], positions: &keys.positions[rows], types };
         with_scratch(2 * hidden, |scratch: &mut [f32]| {
             forward_rows(isa, tables, norm, dropout, first, keys, sum, stats, out, scratch);
         });
@@ -68,7 +71,7 @@ pub struct TableGradients<'a> {
     pub word: &'a mut [f32],
     /// `[positions, hidden]`.
     pub position: &'a mut [f32],
-    /// At least `[hidden]`.
+    /// `[token types, hidden]`.
     pub token_type: &'a mut [f32],
 }
 
@@ -100,9 +103,14 @@ pub fn backward<E: Element>(
             add_rows(isa, &*partials, sums);
             add_rows(isa, &sums[..hidden], norm_gradients.weight);
             add_rows(isa, &sums[hidden..2 * hidden], norm_gradients.bias);
-            add_rows(isa, &sums[2 * hidden..], &mut tables.token_type[..hidden]);
+            if keys.types.is_empty() {
+                add_rows(isa, &sums[2 * hidden..], &mut tables.token_type[..hidden]);
+            }
         });
     });
+    if !keys.types.is_empty() {
+        scatter_add(isa, keys.types, d_out, hidden, tables.token_type);
+    }
     scatter_add(isa, keys.ids, d_out, hidden, tables.word);
     scatter_add(isa, keys.positions, d_out, hidden, tables.position);
 }
@@ -160,7 +168,8 @@ vectorized! {
         for (index, ((sum, out), stats)) in rows.enumerate() {
             let word = &tables.word[keys.ids[index] as usize * hidden..][..hidden];
             let position = &tables.position[keys.positions[index] as usize * hidden..][..hidden];
-            let token_type = &tables.token_type[..hidden];
+            let kind = if keys.types.is_empty() { 0 } else { keys.types[index] as usize };
+            let token_type = &tables.token_type[kind * hidden..][..hidden];
             for c in 0..hidden {
                 sum[c] = E::from_f32(word[c] + position[c] + token_type[c]);
                 row[c] = sum[c].to_f32();

@@ -47,32 +47,41 @@ pub enum InputGradient<'a, E> {
     ThroughGelu(&'a mut [E], &'a [E]),
 }
 
-/// From the gradient of the result: of the weight and bias (added), and of the input.
+/// From the gradient of the result: of the weight and bias (added), and of the input; each where it is wanted.
 pub fn backward<E: Element>(
     gemm: &Gemm,
     sizes: Sizes,
     d_out: &[E],
     x: &[E],
     weight: &[E],
-    d_weight: &mut [f32],
-    d_bias: &mut [f32],
-    d_x: InputGradient<E>,
+    d_weight: Option<&mut [f32]>,
+    d_bias: Option<&mut [f32]>,
+    d_x: Option<InputGradient<E>>,
 ) {
     let Sizes { rows, inputs, outputs } = sizes;
-    add_column_sums(gemm.isa, &d_out[..rows * outputs], d_bias);
-    let mut first = 0;
-    while first < rows {
-        let depth = DEPTH_CHUNK.min(rows - first);
-        let d_out = View::new(&d_out[first * outputs..], depth, outputs, outputs).t(); // [outputs, depth]
-        let x = View::new(&x[first * inputs..], depth, inputs, inputs); // [depth, inputs]
-        gemm.parallel(d_out, x, &Store::new(d_weight, inputs, inputs).adding(true));
-        first += depth;
+    if let Some(d_bias) = d_bias {
+        add_column_sums(gemm.isa, &d_out[..rows * outputs], d_bias);
+    }
+    if let Some(d_weight) = d_weight {
+        let mut first = 0;
+        while first < rows {
+            let depth = DEPTH_CHUNK.min(rows - first);
+            let d_out = View::new(&d_out[first * outputs..], depth, outputs, outputs).t(); // [outputs, depth]
+            let x = View::new(&x[first * inputs..], depth, inputs, inputs); // [depth, inputs]
+            gemm.parallel(d_out, x, &Store::new(d_weight, inputs, inputs).adding(true));
+            first += depth;
+        }
     }
     let d_out = View::new(d_out, rows, outputs, outputs);
     let weight = View::new(weight, outputs, inputs, inputs);
     match d_x {
-        InputGradient::Plain(d_x, add) => gemm.parallel(d_out, weight, &Store::new(d_x, inputs, inputs).adding(add)),
-        InputGradient::ThroughGelu(d_x, pre) => gemm.parallel(d_out, weight, &StoreThroughGelu::new(d_x, pre, inputs)),
+        None => {}
+        Some(InputGradient::Plain(d_x, add)) => {
+            gemm.parallel(d_out, weight, &Store::new(d_x, inputs, inputs).adding(add));
+        }
+        Some(InputGradient::ThroughGelu(d_x, pre)) => {
+            gemm.parallel(d_out, weight, &StoreThroughGelu::new(d_x, pre, inputs));
+        }
     }
 }
 

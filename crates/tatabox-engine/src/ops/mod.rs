@@ -1,6 +1,7 @@
 //! The ops of BERT-like models, forward and backward, one file an op, over plain slices.
 //!
-//! Legend of shapes: `tokens` rows of the batch, `hidden` columns, `masked` rows to be guessed, `vocabulary` token ids.
+//! Legend of shapes: `tokens` rows of the batch, `hidden` columns, `masked` rows to be guessed, `vocabulary` token ids, `sequences`, `examples` of one
+//! sequence or more, `outputs` of a head.
 
 pub mod adamw;
 pub mod attention;
@@ -8,6 +9,8 @@ pub mod cross_entropy;
 pub mod embeddings;
 pub mod linear;
 pub mod norm;
+pub mod pool;
+pub mod target_loss;
 
 use crate::element::Element;
 use crate::isa::Isa;

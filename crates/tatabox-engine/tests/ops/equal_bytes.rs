@@ -105,7 +105,7 @@ fn the_order_of_sequences_changes_no_loss() {
 #[test]
 fn room_that_is_not_used_changes_nothing() {
     let (twin, batch) = (bert(SIZES), batch(SIZES, &[20, 3], 3));
-    let roomy = Capacity { tokens: 999, masked: 500 };
+    let roomy = Capacity { tokens: 999, masked: 500, sequences: 70 };
     for isa in isas() {
         for precision in BOTH {
             let of = |capacity| pass(&mut executor(&twin, &weights(&twin, 3), capacity, precision, isa), &batch, KEY);

@@ -6,6 +6,7 @@ mod twin;
 
 mod adamw;
 mod equal_bytes;
+mod heads;
 
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;

@@ -6,7 +6,7 @@ use tatabox_engine::{Batch, Capacity, Executor, Isa, Mode, Precision};
 
 /// Room for this batch and no more.
 pub fn capacity(batch: &Batch) -> Capacity {
-    Capacity { tokens: batch.input_ids.len(), masked: batch.masked_rows.len() }
+    Capacity { tokens: batch.input_ids.len(), masked: batch.masked_rows.len(), sequences: batch.sequences() }
 }
 
 /// A training executor with these weights.
@@ -99,7 +99,7 @@ pub fn check(what: &str, twin: &Twin, batch: &Batch, isas: &[Isa]) {
                 let rows = losses.len() as f64;
                 assert!(near(got, dropped, rows * largest), "{what}: loss with dropout {got}, expected {dropped}");
             }
-            for slope in &slopes {
+            for slope in slopes.iter().filter(|slope| executor.specs()[slope.param].rate > 0.0) {
                 let gradient = executor.gradient(slope.param);
                 let along = |(element, value): (usize, &f32)| f64::from(*value) * sign(slope.direction, element);
                 let got: f64 = gradient.iter().enumerate().map(along).sum::<f64>() / 4.0;

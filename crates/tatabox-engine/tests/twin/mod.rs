@@ -5,8 +5,9 @@ pub mod check;
 pub mod model;
 pub mod plain;
 
+use std::ops::Range;
 use tatabox_engine::philox::{Dropout, GROUP};
-use tatabox_engine::{Batch, Graph, Init, NormParams, ParamId, ParamSpec, StepKey, TensorId};
+use tatabox_engine::{Batch, Graph, Init, NormParams, Objective, ParamId, ParamSpec, Pooling, StepKey, TensorId};
 
 /// A parameter: as the engine knows it, and its index.
 #[derive(Clone, Copy)]
@@ -26,7 +27,29 @@ enum Op {
     Attention { qkv: usize, heads: usize, dropout: f32 },
     ResidualNorm { x: usize, residual: Option<usize>, norm: Norm, dropout: f32 },
     MaskedRows { x: usize },
-    Loss { x: usize, weight: usize, bias: usize },
+    FirstRows { x: usize },
+    Tanh { x: usize },
+    Dropout { x: usize, dropout: f32 },
+    Pool { x: usize, kind: PoolKind },
+    Loss { x: usize, weight: usize, bias: usize, objective: Objective },
+}
+
+/// How sequences become an example.
+#[derive(Clone, Copy, Debug)]
+pub enum PoolKind {
+    Mean,
+    Max,
+    /// With the vector's parameter.
+    Attention(usize),
+}
+
+/// Some rows of a matrix count as W + scale B A.
+struct LowRank {
+    weight: usize,
+    rows: Range<usize>,
+    a: usize,
+    b: usize,
+    scale: f64,
 }
 
 /// Op for op the same as `graph`; op i writes tensor i.
@@ -34,6 +57,7 @@ enum Op {
 pub struct Twin {
     pub graph: Graph,
     ops: Vec<(Op, usize)>,
+    low_rank: Vec<LowRank>,
 }
 
 impl Twin {
@@ -104,11 +128,72 @@ impl Twin {
 
     pub fn mlm_loss(&mut self, x: Tensor, weight: Param, bias: Param) {
         self.graph.mlm_loss(x.0, weight.0, bias.0).unwrap();
-        self.ops.push((Op::Loss { x: x.1, weight: weight.1, bias: bias.1 }, 0));
+        self.ops.push((Op::Loss { x: x.1, weight: weight.1, bias: bias.1, objective: Objective::PLAIN }, 0));
     }
 
-    /// Logits and nats of the masked rows; with a key, dropout as the engine draws it.
+    pub fn first_rows(&mut self, x: Tensor) -> Tensor {
+        let tensor = self.graph.first_rows(x.0).unwrap();
+        self.push(Op::FirstRows { x: x.1 }, tensor, x.2)
+    }
+
+    pub fn tanh(&mut self, x: Tensor) -> Tensor {
+        let tensor = self.graph.tanh(x.0);
+        self.push(Op::Tanh { x: x.1 }, tensor, x.2)
+    }
+
+    pub fn dropout(&mut self, x: Tensor, dropout: f32) -> Tensor {
+        let tensor = self.graph.dropout(x.0, dropout);
+        self.push(Op::Dropout { x: x.1, dropout }, tensor, x.2)
+    }
+
+    /// With a vector of its own, where pooling is by attention.
+    pub fn pool(&mut self, x: Tensor, pooling: &str) -> Tensor {
+        let (pooling, kind) = match pooling {
+            "mean" => (Pooling::Mean, PoolKind::Mean),
+            "max" => (Pooling::Max, PoolKind::Max),
+            _ => {
+                let vector = self.vector("pool.vector", x.2);
+                (Pooling::Attention(vector.0), PoolKind::Attention(vector.1))
+            }
+        };
+        let tensor = self.graph.pool(x.0, pooling).unwrap();
+        self.push(Op::Pool { x: x.1, kind }, tensor, x.2)
+    }
+
+    /// A head with parameters of its own.
+    pub fn loss(&mut self, x: Tensor, outputs: usize, objective: Objective) {
+        let weight = self.matrix("head.weight", outputs, x.2);
+        let bias = self.vector("head.bias", outputs);
+        self.graph.loss(x.0, weight.0, bias.0, objective.clone()).unwrap();
+        self.ops.push((Op::Loss { x: x.1, weight: weight.1, bias: bias.1, objective }, 0));
+    }
+
+    /// Freezes a parameter and lets rows of it learn an update.
+    pub fn low_rank(&mut self, weight: usize, rows: Range<usize>, rank: usize, alpha: f32) {
+        let a = self.graph.params().len();
+        self.graph.low_rank(weight, rows.clone(), &format!("{weight}.{}", rows.start), rank, alpha).unwrap();
+        self.low_rank.push(LowRank { weight, rows, a, b: a + 1, scale: f64::from(alpha) / rank as f64 });
+    }
+
+    fn merged(&self, params: &[Vec<f64>]) -> Vec<Vec<f64>> {
+        let mut merged = params.to_vec();
+        for LowRank { weight, rows, a, b, scale } in &self.low_rank {
+            let rank = params[*b].len() / rows.len();
+            let inputs = params[*a].len() / rank;
+            for (index, row) in rows.clone().enumerate() {
+                for c in 0..inputs {
+                    let update: f64 =
+                        (0..rank).map(|r| params[*b][index * rank + r] * params[*a][r * inputs + c]).sum();
+                    merged[*weight][row * inputs + c] += scale * update;
+                }
+            }
+        }
+        merged
+    }
+
+    /// Outputs and losses of the head's rows; with a key, dropout as the engine draws it.
     pub fn run(&self, params: &[Vec<f64>], batch: &Batch, key: Option<StepKey>) -> (Vec<f64>, Vec<f64>) {
+        let params = &self.merged(params);
         let mut tensors: Vec<Vec<f64>> = Vec::new();
         for (index, (op, columns)) in self.ops.iter().enumerate() {
             let drop_with = |p: f32| Factors(key.filter(|_| p > 0.0).and_then(|key| Dropout::new(p, key.of_op(index))));
@@ -139,9 +224,27 @@ impl Twin {
                     let row = |row: &u32| tensors[*x][*row as usize * columns..][..*columns].to_vec();
                     batch.masked_rows.iter().flat_map(row).collect()
                 }
-                Op::Loss { x, weight, bias } => {
+                Op::FirstRows { x } => {
+                    let row = |row: &u32| tensors[*x][*row as usize * columns..][..*columns].to_vec();
+                    batch.offsets[..batch.sequences()].iter().flat_map(row).collect()
+                }
+                Op::Tanh { x } => tensors[*x].iter().map(|value| value.tanh()).collect(),
+                Op::Dropout { x, dropout } => drop_with(*dropout).rows(tensors[*x].clone(), *columns),
+                Op::Pool { x, kind } => {
+                    let of = |example| {
+                        let rows = batch.sequences_of(example);
+                        let rows = &tensors[*x][rows.start * columns..rows.end * columns];
+                        match kind {
+                            PoolKind::Mean => plain::pool_by(rows, &vec![0.0; *columns]),
+                            PoolKind::Max => plain::pool_largest(rows, *columns),
+                            PoolKind::Attention(vector) => plain::pool_by(rows, &params[*vector]),
+                        }
+                    };
+                    (0..batch.examples()).flat_map(of).collect()
+                }
+                Op::Loss { x, weight, bias, objective } => {
                     let logits = plain::linear(&tensors[*x], &params[*weight], &params[*bias]);
-                    let loss = plain::cross_entropy(&logits, &batch.labels, params[*bias].len());
+                    let loss = plain::loss(&logits, batch, params[*bias].len(), objective);
                     return (logits, loss);
                 }
             };
@@ -153,9 +256,12 @@ impl Twin {
 
 fn embedded([word, position, kind]: [&[f64]; 3], hidden: usize, batch: &Batch) -> Vec<f64> {
     let positions = batch.offsets.windows(2).flat_map(|pair| 0..(pair[1] - pair[0]) as usize);
-    let rows = batch.input_ids.iter().zip(positions);
-    rows.flat_map(|(id, position_id)| {
-        (0..hidden).map(move |c| word[*id as usize * hidden + c] + position[position_id * hidden + c] + kind[c])
+    let rows = batch.input_ids.iter().zip(positions).enumerate();
+    rows.flat_map(|(row, (id, position_id))| {
+        let type_id = batch.token_types.get(row).map_or(0, |kind| *kind as usize);
+        (0..hidden).map(move |c| {
+            word[*id as usize * hidden + c] + position[position_id * hidden + c] + kind[type_id * hidden + c]
+        })
     })
     .collect()
 }

@@ -2,7 +2,7 @@
 
 use super::{Param, Tensor, Twin};
 use tatabox_engine::philox::fill_normal;
-use tatabox_engine::{Batch, StepKey};
+use tatabox_engine::{Batch, Objective, StepKey};
 
 /// Sizes of a small model.
 #[derive(Clone, Copy, Debug)]
@@ -66,6 +66,44 @@ pub fn bert(sizes: Sizes) -> Twin {
     let bias = twin.vector("decoder.bias", sizes.vocabulary);
     twin.mlm_loss(x, word, bias);
     twin
+}
+
+/// BERT with a classifier's head, as Hugging Face's `BertForSequenceClassification` computes it, where an example is one sequence: the last layer goes on with
+/// the first token of each sequence alone.
+pub fn classifier(sizes: Sizes, pooling: &str, outputs: usize, objective: Objective) -> Twin {
+    let mut twin = Twin::default();
+    let (mut x, _) = embeddings(&mut twin, sizes);
+    let hidden = sizes.hidden();
+    for layer in 0..sizes.layers {
+        let qkv = twin.linear(&format!("{layer}.qkv"), x, 3 * hidden, false);
+        let mut context = twin.attention(qkv, sizes.heads, sizes.dropout);
+        if layer + 1 == sizes.layers {
+            (context, x) = (twin.first_rows(context), twin.first_rows(x));
+        }
+        let attended = twin.linear(&format!("{layer}.attended"), context, hidden, false);
+        x = twin.residual_norm(&format!("{layer}.attention.norm"), attended, x, sizes.dropout);
+        let inner = twin.linear(&format!("{layer}.inner"), x, sizes.inner, true);
+        let outer = twin.linear(&format!("{layer}.outer"), inner, hidden, false);
+        x = twin.residual_norm(&format!("{layer}.norm"), outer, x, sizes.dropout);
+    }
+    let x = twin.linear("pooler", x, hidden, false);
+    let x = twin.tanh(x);
+    let x = twin.pool(x, pooling);
+    let x = twin.dropout(x, sizes.dropout);
+    twin.loss(x, outputs, objective);
+    twin
+}
+
+/// Sequences of these lengths, `sequences` of them an example, of two token types, with answers of every kind.
+pub fn examples(sizes: Sizes, lengths: &[usize], sequences: usize, outputs: usize) -> Batch {
+    let mut batch = batch(sizes, lengths, 0);
+    batch.token_types = (0..batch.input_ids.len()).map(|row| draw(row, 2) as u32).collect();
+    let ends = (0..lengths.len()).step_by(sequences).chain([lengths.len()]);
+    batch.examples = ends.map(|end| end as u32).collect();
+    let examples = batch.examples();
+    batch.labels = (0..examples).map(|example| draw(example + 500, outputs) as u32).collect();
+    batch.targets = (0..examples * outputs).map(|at| draw(at + 700, 5) as f32 / 4.0).collect();
+    batch
 }
 
 /// A number below `end` that depends on `index` in no visible way.

@@ -1,5 +1,7 @@
 //! The ops in plain f64, one number after another, as their papers define them: what the engine is compared with.
 
+use tatabox_engine::{Batch, Objective};
+
 /// The error function by a series of positive terms (Abramowitz and Stegun 7.1.6): no cancellation.
 fn erf(x: f64) -> f64 {
     if x.abs() > 6.0 {
@@ -73,12 +75,39 @@ pub fn attention(
     out
 }
 
-/// Nats of each row of `[masked, vocabulary]`.
-pub fn cross_entropy(logits: &[f64], labels: &[u32], vocabulary: usize) -> Vec<f64> {
-    let rows = logits.chunks_exact(vocabulary).zip(labels);
-    rows.map(|(row, label)| {
-        let largest = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        largest + row.iter().map(|value| (value - largest).exp()).sum::<f64>().ln() - row[*label as usize]
-    })
-    .collect()
+/// The loss of each row of `[rows, outputs]`.
+pub fn loss(logits: &[f64], batch: &Batch, outputs: usize, objective: &Objective) -> Vec<f64> {
+    let weight = |weights: &Option<std::sync::Arc<[f32]>>, c: usize| weights.as_ref().map_or(1.0, |w| f64::from(w[c]));
+    let row_loss = |(row, logits): (usize, &[f64])| match objective {
+        Objective::CrossEntropy { weights, smoothing } => {
+            let total = logits.iter().map(|value| value.exp()).sum::<f64>().ln();
+            let (label, smoothing) = (batch.labels[row] as usize, f64::from(*smoothing));
+            let spread: f64 = (0..outputs).map(|c| weight(weights, c) * (total - logits[c])).sum();
+            (1.0 - smoothing) * weight(weights, label) * (total - logits[label]) + smoothing / outputs as f64 * spread
+        }
+        Objective::BinaryCrossEntropy { positive_weights } => (0..outputs)
+            .map(|c| {
+                let target = f64::from(batch.targets[row * outputs + c]);
+                let (yes, no) = ((1.0 + (-logits[c]).exp()).ln(), (1.0 + logits[c].exp()).ln());
+                weight(positive_weights, c) * target * yes + (1.0 - target) * no
+            })
+            .sum(),
+        Objective::SquaredError => {
+            (0..outputs).map(|c| (logits[c] - f64::from(batch.targets[row * outputs + c])).powi(2)).sum()
+        }
+    };
+    logits.chunks_exact(outputs).enumerate().map(row_loss).collect()
+}
+
+/// The sum of rows, weighted by the softmax of their products with a vector; for a vector of zeros their mean.
+pub fn pool_by(rows: &[f64], vector: &[f64]) -> Vec<f64> {
+    let columns = vector.len();
+    let exps: Vec<f64> = rows.chunks_exact(columns).map(|row| dot(row, vector).exp()).collect();
+    let total: f64 = exps.iter().sum();
+    (0..columns).map(|c| rows[c..].iter().step_by(columns).zip(&exps).map(|(x, exp)| x * exp / total).sum()).collect()
+}
+
+/// The largest of each column.
+pub fn pool_largest(rows: &[f64], columns: usize) -> Vec<f64> {
+    (0..columns).map(|c| rows[c..].iter().step_by(columns).copied().fold(f64::NEG_INFINITY, f64::max)).collect()
 }

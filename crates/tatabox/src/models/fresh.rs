@@ -85,7 +85,8 @@ mod tests {
         let config = config(extra);
         let graph = bert::masked_lm(&config.bert().unwrap()).unwrap();
         let mut executor =
-            Executor::new(graph, Capacity { tokens: 64, masked: 64 }, Precision::F32, Mode::Evaluate).unwrap();
+            Executor::new(graph, Capacity { tokens: 64, masked: 64, sequences: 0 }, Precision::F32, Mode::Evaluate)
+                .unwrap();
         initialize(&mut executor, &config).unwrap();
         (executor, config)
     }
@@ -135,7 +136,8 @@ mod tests {
         let (executor, config) = fresh(&["model.token_init=normal", "model.position_init=normal"]);
         let graph = bert::masked_lm(&config.bert().unwrap()).unwrap();
         let mut plain =
-            Executor::new(graph, Capacity { tokens: 64, masked: 64 }, Precision::F32, Mode::Evaluate).unwrap();
+            Executor::new(graph, Capacity { tokens: 64, masked: 64, sequences: 0 }, Precision::F32, Mode::Evaluate)
+                .unwrap();
         plain.initialize(config.seed);
         assert!((0..plain.specs().len()).all(|index| plain.param(index) == executor.param(index)));
         let (composed, _) = fresh(&[]);
