@@ -30,6 +30,10 @@ pub enum Purpose {
     Divide = 9,
     /// Negatives of promoter data: blocks, letters, places.
     Negative = 10,
+    /// Which examples a few-shot draw takes.
+    Shots = 11,
+    /// The small convolutional network: fresh weights, the order of the examples, dropout.
+    Network = 12,
 }
 
 /// ChaCha with 8 rounds, keyed by seed, purpose, step and index.
@@ -67,6 +71,13 @@ impl SeededRng {
     /// Uniform in `0.0..1.0`, 53 bits.
     pub fn unit(&mut self) -> f64 {
         (self.0.next_u64() >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
+    }
+
+    /// Puts things into a random order (Fisher and Yates; Durstenfeld 1964), every order as likely as any other.
+    pub fn shuffle<T>(&mut self, things: &mut [T]) {
+        for at in (1..things.len()).rev() {
+            things.swap(at, self.below(at as u64 + 1) as usize);
+        }
     }
 
     /// True with probability `p`.
