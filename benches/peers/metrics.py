@@ -12,6 +12,7 @@ import scipy
 import sklearn
 from scipy.stats import pearsonr, spearmanr
 from sklearn import metrics as m
+from sklearn.calibration import calibration_curve
 from sklearn.linear_model import LogisticRegression
 
 warnings.filterwarnings("ignore")
@@ -58,5 +59,50 @@ for classes, c in [(2, 10.0), (3, 1.0)]:
     model = LogisticRegression(C=c, tol=1e-10, max_iter=100000).fit(rows, labels)
     out["logistic"].append({"classes": classes, "c": c, "sequences": sequences, "labels": labels.tolist(),
                             "probabilities": model.predict_proba(rows).tolist()})
+
+# Probabilities, some of them on the borders of tenths.
+def expected_error(truth, given):
+    shares, means = calibration_curve(truth, given, n_bins=10)
+    records = np.histogram(np.searchsorted(np.linspace(0, 1, 11)[1:-1], given), bins=np.arange(11))[0]
+    return float((records[records > 0] * np.abs(shares - means)).sum() / len(given))
+
+
+out["probabilities"] = []
+for classes, size, decimals in [(2, 30, 1), (2, 400, 3), (3, 300, 2), (5, 200, 12)]:
+    truth = rng.integers(0, classes, size)
+    scores = rng.random((size, classes)) + np.eye(classes)[truth] * 0.6
+    scores /= scores.sum(1, keepdims=True)
+    if classes == 2:
+        scores[:, 1] = np.round(scores[:, 1], decimals)
+        scores[:, 0] = 1 - scores[:, 1]
+    predicted = scores.argmax(1)
+    against = [1] if classes == 2 else range(classes)
+    given = scores[:, 1] if classes == 2 else scores.max(1)
+    right = truth == 1 if classes == 2 else truth == predicted
+    metrics = {"accuracy": m.accuracy_score(truth, predicted), "mcc": m.matthews_corrcoef(truth, predicted),
+               "macro_f1": m.f1_score(truth, predicted, average="macro"),
+               "auroc": m.roc_auc_score(truth, scores[:, 1] if classes == 2 else scores, multi_class="ovr"),
+               "average_precision": float(np.mean([m.average_precision_score(truth == c, scores[:, c]) for c in against])),
+               "brier": m.brier_score_loss(truth, scores[:, 1] if classes == 2 else scores),
+               "calibration_error": expected_error(right, given)}
+    if classes == 2:
+        metrics["f1"] = m.f1_score(truth, predicted)
+    curves = [np.stack(calibration_curve(truth == c, scores[:, c], n_bins=10)[::-1], 1).tolist() for c in against]
+    out["probabilities"].append({"truth": truth.tolist(), "scores": scores.tolist(), "metrics": metrics, "calibration": curves})
+
+out["labels"] = []
+for labels, size in [(2, 40), (4, 300)]:
+    truth = (rng.random((size, labels)) < np.linspace(0.2, 0.6, labels)).astype(int)
+    scores = np.round(np.clip(rng.random((size, labels)) * 0.8 + truth * 0.25, 0, 1), 2)
+    predicted = (scores >= 0.5).astype(int)
+    mean = lambda metric: float(np.mean([metric(truth[:, at], scores[:, at]) for at in range(labels)]))
+    metrics = {"accuracy": m.accuracy_score(truth, predicted), "macro_f1": m.f1_score(truth, predicted, average="macro"),
+               "micro_f1": m.f1_score(truth, predicted, average="micro"), "auroc": m.roc_auc_score(truth, scores),
+               "average_precision": m.average_precision_score(truth, scores), "brier": mean(m.brier_score_loss)}
+    outputs = [{"precision": m.precision_score(t, p), "recall": m.recall_score(t, p), "f1": m.f1_score(t, p),
+                "mcc": m.matthews_corrcoef(t, p), "auroc": m.roc_auc_score(t, s), "average_precision": m.average_precision_score(t, s),
+                "brier": m.brier_score_loss(t, s), "calibration_error": expected_error(t, s)}
+               for t, p, s in zip(truth.T, predicted.T, scores.T)]
+    out["labels"].append({"truth": truth.tolist(), "scores": scores.tolist(), "metrics": metrics, "outputs": outputs})
 
 print(json.dumps(out))

@@ -44,9 +44,9 @@ pub mod metrics;
 
 pub mod logistic;
 
-pub mod cnn;
-
 pub mod report;
+
+pub mod assess;
 
 pub mod audit;
 

@@ -53,7 +53,7 @@ pub struct AuditArgs {
     /// The length of the k-mers a model will read: shorter sequences are counted
     #[arg(short, value_name = "K", default_value_t = 6, value_parser = clap::value_parser!(u64).range(1..=LONGEST_K as u64))]
     pub k: u64,
-    /// The seed of the bootstrap, and of the division of data that has no parts
+    /// The seed of the division of data that has no parts
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
     /// Write the page as HTML too

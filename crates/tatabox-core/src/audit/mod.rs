@@ -40,7 +40,7 @@ pub struct Audit {
 }
 
 impl Audit {
-    /// Looks at labelled data. `k` is the length of a model's k-mers, `seed` that of the bootstrap.
+    /// Looks at labelled data. `k` is the length of a model's k-mers, `seed` that of the division of data without parts.
     pub fn of(data: &Labelled, k: usize, seed: u64) -> Audit {
         let mut audit = Audit {
             card: Card::of(data, None),
@@ -134,7 +134,7 @@ impl Audit {
                 ));
             }
         }
-        if let Some(area) = simple.kmers.as_ref().and_then(|kmers| kmers.auroc).filter(|area| *area >= 0.9) {
+        if let Some(area) = simple.kmers.as_ref().and_then(Scored::auroc).filter(|area| *area >= 0.9) {
             let what = format!("logistic regression on k-mer counts reaches an AUROC of {area:.3}");
             found.push(Problem::new(
                 "kmers",

@@ -2,7 +2,6 @@
 
 use super::{Audit, Shared};
 use crate::report::{Body, Cell, Fact, Report, Section, Table};
-use crate::stats::Interval;
 
 impl Audit {
     /// The page, to be rendered as text or HTML.
@@ -98,20 +97,13 @@ impl Audit {
             Fact::new("AUROC of length alone", area(simple.length_auroc)),
         ];
         if let Some(kmers) = &simple.kmers {
-            let with = |value: f64, interval: Option<Interval>| match interval {
-                Some(of) => format!("{value:.3} ({:.3} to {:.3})", of.low, of.high),
-                None => format!("{value:.3}"),
-            };
-            facts.push(Fact::new(
-                format!("{}-mer regression: accuracy", kmers.k),
-                with(kmers.accuracy, kmers.accuracy_interval),
-            ));
-            facts.push(Fact::new("MCC", with(kmers.mcc, kmers.mcc_interval)));
-            facts.push(Fact::new("macro F1", format!("{:.3}", kmers.f1)));
-            facts.push(Fact::new(
-                "AUROC",
-                kmers.auroc.map_or("not defined".into(), |auroc| with(auroc, kmers.auroc_interval)),
-            ));
+            for (metric, of) in &kmers.metrics {
+                let ends = of.interval.map(|ends| format!(" ({:.3} to {:.3})", ends.low, ends.high));
+                facts.push(Fact::new(
+                    format!("{}-mer regression: {}", kmers.k, metric.title()),
+                    format!("{:.3}{}", of.value, ends.unwrap_or_default()),
+                ));
+            }
         }
         let divided = if simple.divided { ", a fifth of the data that the audit took" } else { "" };
         let note = format!(

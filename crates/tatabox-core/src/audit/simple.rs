@@ -3,14 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::measured;
-use crate::labelled::{Division, Example, Labelled, Split, SplitName, divide};
+use crate::assess::{Metric, Metrics, assess};
+use crate::labelled::{Division, Example, Labelled, Split, SplitName, Target, divide};
 use crate::logistic::{Fit, Logistic};
-use crate::metrics::{Confusion, auroc, auroc_one_vs_rest, bootstrap};
-use crate::rng::{Purpose, SeededRng};
-use crate::stats::Interval;
-
-/// Draws of the bootstrap.
-const DRAWS: usize = 1_000;
+use crate::metrics::auroc;
 
 /// What can be had without a model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -44,25 +40,13 @@ pub struct Gc {
     pub sd: f64,
 }
 
-/// The scores of logistic regression on k-mer counts; intervals are bootstrapped over the records and hold 95 %.
+/// How well logistic regression on k-mer counts does.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Scored {
     /// Bases of a k-mer.
     pub k: usize,
-    /// The share that was right.
-    pub accuracy: f64,
-    /// Its interval.
-    pub accuracy_interval: Option<Interval>,
-    /// Matthews' correlation.
-    pub mcc: f64,
-    /// Its interval.
-    pub mcc_interval: Option<Interval>,
-    /// Macro F1.
-    pub f1: f64,
-    /// Area under the ROC curve, of two classes; of more, the mean of one against the others.
-    pub auroc: Option<f64>,
-    /// Its interval.
-    pub auroc_interval: Option<Interval>,
+    /// Its metrics.
+    pub metrics: Metrics,
 }
 
 impl Simple {
@@ -95,8 +79,15 @@ impl Simple {
             gc: (0..classes).map(|class| Gc::of(data, class)).collect(),
             gc_auroc: alone(&truth, &gcs, classes),
             length_auroc: alone(&truth, &lengths, classes),
-            kmers: kmers(train, test, &truth, classes, seed),
+            kmers: kmers(data, train, test),
         })
+    }
+}
+
+impl Scored {
+    /// The area under its ROC curve.
+    pub(super) fn auroc(&self) -> Option<f64> {
+        self.metrics.get(&Metric::Auroc).map(|of| of.value)
     }
 }
 
@@ -134,7 +125,8 @@ fn alone(truth: &[usize], values: &[f64], classes: usize) -> Option<f64> {
     (!areas.is_empty()).then(|| areas.iter().sum::<f64>() / areas.len() as f64)
 }
 
-fn kmers(train: &Split, test: &Split, truth: &[usize], classes: usize, seed: u64) -> Option<Scored> {
+fn kmers(data: &Labelled, train: &Split, test: &Split) -> Option<Scored> {
+    let classes = data.id2label.len();
     let joined = |split: &Split| -> Vec<Vec<u8>> {
         let text = |one: &Example| {
             one.codes
@@ -146,7 +138,7 @@ fn kmers(train: &Split, test: &Split, truth: &[usize], classes: usize, seed: u64
         split.examples.iter().map(text).collect()
     };
     let labels: Vec<usize> = train.examples.iter().filter_map(|one| one.target.class()).collect();
-    if (0..classes).any(|class| !labels.contains(&class)) || truth.is_empty() {
+    if (0..classes).any(|class| !labels.contains(&class)) || test.examples.is_empty() {
         return None;
     }
     let (learnt, asked) = (joined(train), joined(test));
@@ -154,34 +146,6 @@ fn kmers(train: &Split, test: &Split, truth: &[usize], classes: usize, seed: u64
         (learnt.iter().map(Vec::as_slice).collect(), asked.iter().map(Vec::as_slice).collect());
     let fit = Fit::default();
     let scores = Logistic::fit(&learnt, &labels, classes, fit).predict(&asked);
-    let best = |row: &Vec<f64>| (0..classes).rev().max_by(|&one, &other| row[one].total_cmp(&row[other])).unwrap_or(0);
-    let predicted: Vec<usize> = scores.iter().map(best).collect();
-    let confusion = |drawn: &[usize]| {
-        let pick = |of: &[usize]| drawn.iter().map(|&at| of[at]).collect::<Vec<_>>();
-        Confusion::of(&pick(truth), &pick(&predicted), classes)
-    };
-    let area = |drawn: &[usize]| {
-        if classes == 2 {
-            let is: Vec<bool> = drawn.iter().map(|&at| truth[at] == 1).collect();
-            return auroc(&is, &drawn.iter().map(|&at| scores[at][1]).collect::<Vec<_>>());
-        }
-        let is: Vec<usize> = drawn.iter().map(|&at| truth[at]).collect();
-        let by_class: Vec<Vec<f64>> =
-            (0..classes).map(|class| drawn.iter().map(|&at| scores[at][class]).collect()).collect();
-        auroc_one_vs_rest(&is, &by_class)
-    };
-    let all: Vec<usize> = (0..truth.len()).collect();
-    // The same draws for every metric.
-    let rng = || SeededRng::new(seed, Purpose::Resample, 0, 0);
-    let whole = confusion(&all);
-    Some(Scored {
-        k: fit.k,
-        accuracy: whole.accuracy()?,
-        accuracy_interval: bootstrap(all.len(), DRAWS, 0.95, &mut rng(), |drawn| confusion(drawn).accuracy()),
-        mcc: whole.mcc()?,
-        mcc_interval: bootstrap(all.len(), DRAWS, 0.95, &mut rng(), |drawn| confusion(drawn).mcc()),
-        f1: whole.macro_mean()?[2],
-        auroc: area(&all),
-        auroc_interval: bootstrap(all.len(), DRAWS, 0.95, &mut rng(), area),
-    })
+    let targets: Vec<&Target> = test.examples.iter().map(|one| &one.target).collect();
+    Some(Scored { k: fit.k, metrics: assess(data.task, &data.id2label, &targets, &scores).metrics })
 }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::assess::Metric;
 use crate::labelled::{Example, Split, Target};
 use crate::promoters::{deepromoter, permuted_blocks};
 use crate::report::{Renderer, Text};
@@ -86,10 +87,10 @@ fn clean_data_has_no_serious_finding() {
     assert!(audit.findings.is_empty(), "{:?}", audit.findings);
     let simple = audit.simple.unwrap();
     assert!(simple.gc_auroc.unwrap() < 0.65 && simple.length_auroc == Some(0.5));
-    let kmers = simple.kmers.unwrap();
-    let interval = kmers.auroc_interval.unwrap();
-    assert!(interval.low < kmers.auroc.unwrap() && kmers.auroc.unwrap() < interval.high);
-    assert!(interval.low < 0.5 && 0.5 < interval.high, "{kmers:?}");
+    let auroc = simple.kmers.unwrap().metrics[&Metric::Auroc];
+    let interval = auroc.interval.unwrap();
+    assert!(interval.low < auroc.value && auroc.value < interval.high);
+    assert!(interval.low < 0.5 && 0.5 < interval.high, "{auroc:?}");
 }
 
 #[test]

@@ -1,28 +1,36 @@
-//! How far a metric moves with the examples it was measured on.
+//! How far metrics move with the examples they were measured on.
 
-use crate::rng::SeededRng;
+use rayon::prelude::*;
+
+use crate::rng::{Purpose, SeededRng};
 use crate::stats::Interval;
 
-/// The percentile interval (Efron 1979) of a metric over `examples`, drawn again `draws` times with replacement: `metric` is given the indices drawn, and
-/// draws for which it is not defined are left out. None for fewer than two examples, or where no draw is defined.
+/// The percentile intervals (Efron 1979) of several metrics over `examples`, drawn again `draws` times with replacement: `measure` is given how often each
+/// example was drawn, `[examples]`, and returns the metrics, always the same ones in the same order. Draws for which a metric is not defined are left out of its
+/// interval. None for fewer than two examples, or where no draw is defined. The same seed gives the same draws, whatever the number of threads.
 pub fn bootstrap(
     examples: usize,
     draws: usize,
     confidence: f64,
-    rng: &mut SeededRng,
-    metric: impl Fn(&[usize]) -> Option<f64>,
-) -> Option<Interval> {
+    seed: u64,
+    measure: impl Fn(&[u32]) -> Vec<Option<f64>> + Sync,
+) -> Vec<Option<Interval>> {
+    let draw = |draw: usize| {
+        let mut rng = SeededRng::new(seed, Purpose::Resample, 0, draw as u64);
+        let mut times = vec![0u32; examples];
+        (0..examples).for_each(|_| times[rng.below(examples as u64) as usize] += 1);
+        measure(&times)
+    };
     if examples < 2 {
-        return None;
+        return measure(&vec![1; examples]).iter().map(|_| None).collect();
     }
-    let mut drawn = vec![0; examples];
-    let mut values: Vec<f64> = (0..draws)
-        .filter_map(|_| {
-            drawn.iter_mut().for_each(|index| *index = rng.below(examples as u64) as usize);
-            metric(&drawn).filter(|value| value.is_finite())
-        })
-        .collect();
-    values.sort_by(f64::total_cmp);
-    let at = |share: f64| values.get((share * (values.len() as f64 - 1.0)).round() as usize).copied();
-    Some(Interval { low: at(0.5 - 0.5 * confidence)?, high: at(0.5 + 0.5 * confidence)? })
+    let drawn: Vec<Vec<Option<f64>>> = (0..draws).into_par_iter().map(draw).collect();
+    let interval = |metric: usize| {
+        let mut values: Vec<f64> =
+            drawn.iter().filter_map(|draw| draw[metric].filter(|value| value.is_finite())).collect();
+        values.sort_by(f64::total_cmp);
+        let at = |share: f64| values.get((share * (values.len() as f64 - 1.0)).round() as usize).copied();
+        Some(Interval { low: at(0.5 - 0.5 * confidence)?, high: at(0.5 + 0.5 * confidence)? })
+    };
+    (0..drawn.first().map_or(0, Vec::len)).map(interval).collect()
 }

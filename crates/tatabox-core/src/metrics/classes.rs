@@ -28,9 +28,18 @@ impl Confusion {
     /// # Panics
     /// Where the two are not equally long or a class is not below `classes`.
     pub fn of(truth: &[usize], predicted: &[usize], classes: usize) -> Confusion {
+        Confusion::drawn(truth, predicted, classes, &vec![1; truth.len()])
+    }
+
+    /// The same, with each example as often as `times` says, `[examples]`.
+    ///
+    /// # Panics
+    /// As [`Confusion::of`].
+    pub fn drawn(truth: &[usize], predicted: &[usize], classes: usize, times: &[u32]) -> Confusion {
         assert_eq!(truth.len(), predicted.len());
         let mut counts = vec![vec![0; classes]; classes];
-        truth.iter().zip(predicted).for_each(|(&truth, &predicted)| counts[truth][predicted] += 1);
+        let pairs = truth.iter().zip(predicted).zip(times);
+        pairs.for_each(|((&truth, &predicted), &times)| counts[truth][predicted] += u64::from(times));
         Confusion { counts }
     }
 

@@ -1,6 +1,88 @@
 //! Metrics of scores: how well they put one class above the other. Equal scores are never taken apart.
 
-/// The area under the ROC curve: the probability that a positive has a higher score than a negative, ties counted half. None without both.
+use super::order::Order;
+
+/// The scores of two classes, sorted once: its metrics can be asked for many weightings of the examples, as a bootstrap does.
+///
+/// `times` says how often each example counts, `[examples]`.
+#[derive(Clone, Debug)]
+pub struct Ranking {
+    order: Order,
+    truth: Vec<bool>,
+}
+
+impl Ranking {
+    /// The ranking of scores, `[examples]`, the higher the more of the class that `truth` names.
+    ///
+    /// # Panics
+    /// Where the two are not equally long.
+    pub fn of(truth: &[bool], scores: &[f64]) -> Ranking {
+        assert_eq!(truth.len(), scores.len());
+        Ranking { order: Order::of(scores), truth: truth.to_vec() }
+    }
+
+    /// The area under the ROC curve: the probability that a positive has a higher score than a negative, ties counted half. None without both.
+    pub fn auroc(&self, times: &[u32]) -> Option<f64> {
+        // Twice the number of pairs in order, in whole numbers: nothing is lost by rounding.
+        let (mut twice, mut above, mut before) = (0u128, 0u64, 0u64);
+        self.steps(times, |hits, misses| {
+            twice += u128::from(misses - before) * u128::from(above + hits);
+            (above, before) = (hits, misses);
+        });
+        let pairs = u128::from(above) * u128::from(before);
+        (pairs > 0).then(|| twice as f64 / (2 * pairs) as f64)
+    }
+
+    /// Average precision: the sum over thresholds of precision times the recall gained, without interpolation (scikit-learn's `average_precision_score`). None
+    /// without positives.
+    pub fn average_precision(&self, times: &[u32]) -> Option<f64> {
+        let (mut sum, mut before) = (0.0, 0);
+        self.steps(times, |hits, misses| {
+            if hits > before {
+                sum += (hits - before) as f64 * (hits as f64 / (hits + misses) as f64);
+            }
+            before = hits;
+        });
+        (before > 0).then(|| sum / before as f64)
+    }
+
+    /// The ROC curve from (0, 0) to (1, 1): false positive rate and true positive rate a threshold, the highest first. None without both classes.
+    pub fn roc_curve(&self) -> Option<Vec<(f64, f64)>> {
+        let steps = self.all_steps();
+        let &(positives, negatives) = steps.last()?;
+        let point = |&(hits, misses): &(u64, u64)| (misses as f64 / negatives as f64, hits as f64 / positives as f64);
+        (positives > 0 && negatives > 0).then(|| [(0.0, 0.0)].into_iter().chain(steps.iter().map(point)).collect())
+    }
+
+    /// The precision-recall curve: recall and precision a threshold, the highest first. None without positives.
+    pub fn pr_curve(&self) -> Option<Vec<(f64, f64)>> {
+        let steps = self.all_steps();
+        let &(positives, _) = steps.last()?;
+        let point =
+            |&(hits, misses): &(u64, u64)| (hits as f64 / positives as f64, hits as f64 / (hits + misses) as f64);
+        (positives > 0).then(|| steps.iter().map(point).collect())
+    }
+
+    fn all_steps(&self) -> Vec<(u64, u64)> {
+        let mut steps = Vec::new();
+        self.steps(&vec![1; self.truth.len()], |hits, misses| steps.push((hits, misses)));
+        steps
+    }
+
+    /// For each distinct score, from the highest: how many positives and negatives have it or a higher one.
+    fn steps(&self, times: &[u32], mut visit: impl FnMut(u64, u64)) {
+        let (mut hits, mut misses) = (0, 0);
+        for group in self.order.groups().rev() {
+            for &at in group {
+                let times = u64::from(times[at as usize]);
+                if self.truth[at as usize] { hits += times } else { misses += times }
+            }
+            visit(hits, misses);
+        }
+    }
+}
+
+/// The area under the ROC curve, see [`Ranking::auroc`].
 ///
 /// # Examples
 /// ```
@@ -9,17 +91,12 @@
 /// assert_eq!(auroc(&[false, true], &[0.3, 0.3]), Some(0.5));
 /// ```
 pub fn auroc(truth: &[bool], scores: &[f64]) -> Option<f64> {
-    let steps = steps(truth, scores);
-    let (_, positives, negatives) = *steps.last()?;
-    // Twice the number of pairs in order, in whole numbers: nothing is lost by rounding.
-    let (mut twice, mut above) = (0u128, 0u64);
-    let mut before = 0;
-    for &(_, hits, misses) in &steps {
-        twice += u128::from(misses - before) * u128::from(above + hits);
-        (above, before) = (hits, misses);
-    }
-    let pairs = u128::from(positives) * u128::from(negatives);
-    (pairs > 0).then(|| twice as f64 / (2 * pairs) as f64)
+    Ranking::of(truth, scores).auroc(&vec![1; truth.len()])
+}
+
+/// Average precision, see [`Ranking::average_precision`].
+pub fn average_precision(truth: &[bool], scores: &[f64]) -> Option<f64> {
+    Ranking::of(truth, scores).average_precision(&vec![1; truth.len()])
 }
 
 /// The mean over the classes of the area under each one's ROC curve against all others; `scores` is `[classes][examples]`. None where a class has no examples
@@ -31,53 +108,4 @@ pub fn auroc_one_vs_rest(truth: &[usize], scores: &[Vec<f64>]) -> Option<f64> {
     };
     let areas: Vec<f64> = (0..scores.len()).map(area).collect::<Option<_>>()?;
     (!areas.is_empty()).then(|| areas.iter().sum::<f64>() / areas.len() as f64)
-}
-
-/// Average precision: the sum over thresholds of precision times the recall gained, without interpolation (scikit-learn's `average_precision_score`). None
-/// without positives.
-pub fn average_precision(truth: &[bool], scores: &[f64]) -> Option<f64> {
-    let steps = steps(truth, scores);
-    let positives = steps.last()?.1;
-    let mut sum = 0.0;
-    let mut before = 0;
-    for &(_, hits, misses) in &steps {
-        sum += (hits - before) as f64 / positives as f64 * (hits as f64 / (hits + misses) as f64);
-        before = hits;
-    }
-    (positives > 0).then_some(sum)
-}
-
-/// The ROC curve from (0, 0) to (1, 1): false positive rate and true positive rate a threshold, the highest first. None without both classes.
-pub fn roc_curve(truth: &[bool], scores: &[f64]) -> Option<Vec<(f64, f64)>> {
-    let steps = steps(truth, scores);
-    let (_, positives, negatives) = *steps.last()?;
-    let point =
-        |&(_, hits, misses): &(f64, u64, u64)| (misses as f64 / negatives as f64, hits as f64 / positives as f64);
-    (positives > 0 && negatives > 0).then(|| [(0.0, 0.0)].into_iter().chain(steps.iter().map(point)).collect())
-}
-
-/// The precision-recall curve: recall and precision a threshold, the highest first. None without positives.
-pub fn pr_curve(truth: &[bool], scores: &[f64]) -> Option<Vec<(f64, f64)>> {
-    let steps = steps(truth, scores);
-    let positives = steps.last()?.1;
-    let point =
-        |&(_, hits, misses): &(f64, u64, u64)| (hits as f64 / positives as f64, hits as f64 / (hits + misses) as f64);
-    (positives > 0).then(|| steps.iter().map(point).collect())
-}
-
-/// For each distinct score, from the highest: the score, and how many positives and negatives have it or a higher one.
-fn steps(truth: &[bool], scores: &[f64]) -> Vec<(f64, u64, u64)> {
-    let mut order: Vec<usize> = (0..truth.len()).collect();
-    order.sort_by(|&one, &other| scores[other].total_cmp(&scores[one]));
-    let mut steps: Vec<(f64, u64, u64)> = Vec::new();
-    let (mut hits, mut misses) = (0, 0);
-    for at in order {
-        hits += u64::from(truth[at]);
-        misses += u64::from(!truth[at]);
-        match steps.last_mut() {
-            Some(last) if last.0 == scores[at] => *last = (scores[at], hits, misses),
-            _ => steps.push((scores[at], hits, misses)),
-        }
-    }
-    steps
 }

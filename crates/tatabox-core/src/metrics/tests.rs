@@ -1,5 +1,4 @@
 use super::*;
-use crate::rng::{Purpose, SeededRng};
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -48,10 +47,10 @@ fn metrics_of_scores_equal_scikit_learns() {
         close(auroc(&truth, &scores).unwrap(), &case["auroc"]);
         close(average_precision(&truth, &scores).unwrap(), &case["average_precision"]);
         // The area under the curve that is drawn is the same number.
-        let curve = roc_curve(&truth, &scores).unwrap();
+        let curve = Ranking::of(&truth, &scores).roc_curve().unwrap();
         let area: f64 = curve.windows(2).map(|pair| (pair[1].0 - pair[0].0) * (pair[0].1 + pair[1].1) / 2.0).sum();
         close(area, &case["auroc"]);
-        assert_eq!(pr_curve(&truth, &scores).unwrap().last().unwrap().0, 1.0);
+        assert_eq!(Ranking::of(&truth, &scores).pr_curve().unwrap().last().unwrap().0, 1.0);
     }
     for case in golden("one_vs_rest") {
         let scores: Vec<Vec<f64>> = case["scores"].as_array().unwrap().iter().map(numbers).collect();
@@ -73,10 +72,9 @@ fn metrics_of_numbers_equal_scipys() {
 fn what_is_not_defined_is_none() {
     assert_eq!(auroc(&[true, true], &[0.1, 0.2]), None);
     assert_eq!(average_precision(&[false], &[0.1]), None);
-    assert_eq!(
-        (auroc(&[], &[]), average_precision(&[], &[]), roc_curve(&[], &[]), pr_curve(&[], &[])),
-        (None, None, None, None)
-    );
+    let nothing = Ranking::of(&[], &[]);
+    assert_eq!((nothing.auroc(&[]), nothing.average_precision(&[])), (None, None));
+    assert_eq!((nothing.roc_curve(), nothing.pr_curve()), (None, None));
     assert_eq!(auroc_one_vs_rest(&[0, 1], &[vec![0.1, 0.2], vec![0.1, 0.2], vec![0.0, 0.1]]), None);
     assert_eq!(pearson(&[0.1, 0.1, 0.1], &[1.0, 2.0, 3.0]), None);
     assert_eq!((mean_squared_error(&[], &[]), pearson(&[], &[])), (None, None));
@@ -88,17 +86,51 @@ fn what_is_not_defined_is_none() {
 
 #[test]
 fn the_interval_of_a_share_is_as_wide_as_the_normal_one() {
-    let right: Vec<bool> = (0..400).map(|at| at % 4 != 0).collect();
-    let share = |drawn: &[usize]| Some(drawn.iter().filter(|&&at| right[at]).count() as f64 / drawn.len() as f64);
-    let mut rng = SeededRng::new(0, Purpose::Test, 0, 0);
-    let interval = bootstrap(400, 4_000, 0.95, &mut rng, share).unwrap();
+    let right: Vec<f64> = (0..400).map(|at| f64::from(u8::from(at % 4 != 0))).collect();
+    let share = |times: &[u32]| vec![mean(&right, times), None];
+    let found = bootstrap(400, 4_000, 0.95, 0, share);
+    let interval = found[0].unwrap();
     let expected = 3.92 * (0.75 * 0.25 / 400.0f64).sqrt();
     assert!(((interval.high - interval.low) / expected - 1.0).abs() < 0.1, "{interval:?}");
-    assert!(bootstrap(1, 10, 0.95, &mut rng, share).is_none());
-    assert!(bootstrap(5, 10, 0.95, &mut rng, |_| None).is_none());
+    assert_eq!(found[1], None);
+    assert_eq!(bootstrap(1, 10, 0.95, 0, |times| vec![mean(&[0.5], times)]), [None]);
+}
+
+/// A small draw of scores or numbers with ties, and how often each example was drawn.
+fn drawn() -> impl Strategy<Value = Vec<(bool, f64, f64, u32)>> {
+    let numbers = (any::<bool>(), 0..8i32, 0..8i32, 0..4u32);
+    prop::collection::vec(numbers.prop_map(|(is, one, other, times)| (is, one.into(), other.into(), times)), 1..40)
 }
 
 proptest! {
+    #[test]
+    fn counting_an_example_twice_is_having_it_twice(examples in drawn()) {
+        let each = |repeated: bool| {
+            let of = |one: &(bool, f64, f64, u32)| vec![*one; if repeated { one.3 as usize } else { 1 }];
+            let all: Vec<_> = examples.iter().flat_map(of).collect();
+            let times: Vec<u32> = all.iter().map(|one| if repeated { 1 } else { one.3 }).collect();
+            let is: Vec<bool> = all.iter().map(|one| one.0).collect();
+            let (one, other): (Vec<f64>, Vec<f64>) = all.iter().map(|one| (one.1, one.2)).unzip();
+            let (ranking, paired) = (Ranking::of(&is, &one), Paired::of(&one, &other));
+            let tenths: Vec<f64> = one.iter().map(|value| value / 8.0).collect();
+            let classes: Vec<usize> = is.iter().map(|&is| usize::from(is)).collect();
+            let predicted: Vec<usize> = one.iter().map(|&value| usize::from(value > 3.0)).collect();
+            [
+                ranking.auroc(&times),
+                ranking.average_precision(&times),
+                paired.pearson(&times),
+                paired.spearman(&times),
+                paired.mean_squared_error(&times),
+                Reliability::of(&is, &tenths).error(&times),
+                Confusion::drawn(&classes, &predicted, 2, &times).mcc(),
+            ]
+        };
+        for (weighted, repeated) in each(false).into_iter().zip(each(true)) {
+            prop_assert_eq!(weighted.is_some(), repeated.is_some());
+            prop_assert!((weighted.unwrap_or(0.0) - repeated.unwrap_or(0.0)).abs() < 1e-9, "{:?} {:?}", weighted, repeated);
+        }
+    }
+
     #[test]
     fn an_area_does_not_change_with_the_scale_and_turns_with_the_sign(
         examples in prop::collection::vec((any::<bool>(), 0..20i32), 2..60)

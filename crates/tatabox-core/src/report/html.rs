@@ -249,8 +249,9 @@ fn curve_numbers(curves: &Curves) -> Table {
     let y_decimals: Vec<usize> = series.iter().map(|points| decimals(points.iter().map(|point| point.1))).collect();
     let row = |x: f64| {
         let values = series.iter().zip(&y_decimals).map(|(points, &decimals)| {
-            let point = points.binary_search_by(|point| point.0.total_cmp(&x)).ok();
-            point.map_or(Cell::Missing, |point| Cell::number(points[point].1, decimals))
+            // Where a curve goes straight up, the last of its points.
+            let point = points[..points.partition_point(|point| point.0 <= x)].last().filter(|point| point.0 == x);
+            point.map_or(Cell::Missing, |point| Cell::number(point.1, decimals))
         });
         std::iter::once(Cell::number(x, x_decimals)).chain(values).collect()
     };
