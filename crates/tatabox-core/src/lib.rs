@@ -44,6 +44,8 @@ pub mod metrics;
 
 pub mod logistic;
 
+pub mod cnn;
+
 pub mod report;
 
 pub mod assess;
