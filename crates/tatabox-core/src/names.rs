@@ -22,6 +22,24 @@ pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
         .map(|(_, name)| name)
 }
 
+/// What a name must be that becomes a folder on every system, for errors.
+pub const FOLDER_RULE: &str =
+    "use letters, digits, `-`, `_` and `.`, a letter or digit first, at most 64 of them: `random-mask`";
+
+/// Whether a name can be a folder's on every system: see [`FOLDER_RULE`]; it does not end with a dot either.
+///
+/// # Examples
+/// ```
+/// use tatabox_core::names::is_folder;
+/// assert!(is_folder("random_mask.v2"));
+/// assert!(!is_folder("../up") && !is_folder("a b") && !is_folder(""));
+/// ```
+pub fn is_folder(name: &str) -> bool {
+    let allowed = |letter: char| letter.is_ascii_alphanumeric() || "-_.".contains(letter);
+    let begins = name.starts_with(|letter: char| letter.is_ascii_alphanumeric());
+    begins && name.chars().all(allowed) && !name.ends_with('.') && name.len() <= 64
+}
+
 /// `word` as it is compared: lower case, one kind of dash.
 fn folded(word: &str) -> Vec<char> {
     word.chars().map(|letter| if letter == '_' { '-' } else { letter.to_ascii_lowercase() }).collect()

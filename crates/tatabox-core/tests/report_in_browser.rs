@@ -21,6 +21,7 @@ fn report() -> Report {
     };
     let curves = Curves {
         x_label: "step".into(),
+        x_log: false,
         y_label: "loss (nats a masked token)".into(),
         series: vec![curve("kmer-span", 0.0), curve("random-mask <b>wide</b>", 0.2)],
         repeats: [(0, -0.1), (0, 0.1), (1, 0.3)]

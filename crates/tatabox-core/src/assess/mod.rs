@@ -181,6 +181,18 @@ trait Measure: Sync {
 /// # Panics
 /// Where the three do not fit each other: other numbers of examples or outputs, or targets that are not those of the task.
 pub fn assess(task: Task, outputs: &[String], targets: &[&Target], scores: &[Vec<f64>]) -> Assessment {
+    drawn(task, outputs, targets, scores, DRAWS)
+}
+
+/// As [`assess`], without intervals: for one of many runs, whose spread is seen in the others.
+///
+/// # Panics
+/// As [`assess`].
+pub fn assess_one_of_many(task: Task, outputs: &[String], targets: &[&Target], scores: &[Vec<f64>]) -> Assessment {
+    drawn(task, outputs, targets, scores, 0)
+}
+
+fn drawn(task: Task, outputs: &[String], targets: &[&Target], scores: &[Vec<f64>], draws: usize) -> Assessment {
     assert_eq!(targets.len(), scores.len());
     assert!(scores.iter().all(|row| row.len() == outputs.len()));
     let measure: Box<dyn Measure> = match task {
@@ -190,7 +202,10 @@ pub fn assess(task: Task, outputs: &[String], targets: &[&Target], scores: &[Vec
     };
     let values = measure.measure(&vec![1; targets.len()]);
     let numbers = |times: &[u32]| measure.measure(times).into_iter().map(|(_, _, value)| value).collect();
-    let intervals = bootstrap(targets.len(), DRAWS, 0.95, 0, numbers);
+    let intervals = match draws {
+        0 => vec![None; values.len()],
+        draws => bootstrap(targets.len(), draws, 0.95, 0, numbers),
+    };
     let of = |output: Option<usize>| -> Metrics {
         let own = values.iter().zip(&intervals).filter(|((place, _, _), _)| *place == output);
         own.filter_map(|(&(_, metric, value), &interval)| {

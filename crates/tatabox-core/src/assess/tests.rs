@@ -171,3 +171,18 @@ fn intervals_hold_their_value_and_do_not_depend_on_threads() {
         assert!(of.low <= estimate.value + 0.05 && of.low < of.high, "{found:?}");
     }
 }
+
+#[test]
+fn one_of_many_runs_has_the_same_values_and_no_intervals() {
+    let outputs = ["no".to_string(), "yes".to_string()];
+    let (no, yes) = (Target::Class(0), Target::Class(1));
+    let scores = [vec![0.9, 0.1], vec![0.2, 0.8], vec![0.6, 0.4]];
+    let whole = assess(Task::Binary, &outputs, &[&no, &yes, &yes], &scores);
+    let alone = assess_one_of_many(Task::Binary, &outputs, &[&no, &yes, &yes], &scores);
+    let values = |found: &Assessment| found.metrics.iter().map(|(metric, of)| (*metric, of.value)).collect::<Vec<_>>();
+    assert_eq!(values(&whole), values(&alone));
+    assert!(
+        alone.metrics.values().all(|of| of.interval.is_none())
+            && whole.metrics.values().any(|of| of.interval.is_some())
+    );
+}

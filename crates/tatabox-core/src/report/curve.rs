@@ -78,8 +78,24 @@ fn step((low, high): (f64, f64), marks: usize) -> f64 {
     power * [5.0, 2.0, 1.0].into_iter().find(|factor| factor * power <= largest).unwrap_or(1.0)
 }
 
+/// The curves with the decimal logarithm of every x.
+fn in_powers(curves: &Curves) -> Curves {
+    let mut powers = curves.clone();
+    let points = powers.series.iter_mut().flat_map(|series| &mut series.points);
+    points.chain(powers.repeats.iter_mut().flat_map(|repeat| &mut repeat.points)).for_each(|(x, _)| *x = x.log10());
+    powers.events.iter_mut().for_each(|event| event.x = event.x.log10());
+    powers
+}
+
 /// Curves as one SVG element; none if no point is finite.
 pub(super) fn curves_svg(curves: &Curves, size: Size) -> Option<String> {
+    let powers;
+    let curves = if curves.x_log {
+        powers = in_powers(curves);
+        &powers
+    } else {
+        curves
+    };
     let all = || {
         let means = curves.series.iter().flat_map(|series| &series.points);
         let repeats = curves.repeats.iter().flat_map(|repeat| &repeat.points);
@@ -130,12 +146,30 @@ fn draw_curves(
         .bold_line_style(color(GRID))
         .axis_style(ink)
         .label_style(font.clone())
-        .x_labels(x_marks)
+        .x_labels(if curves.x_log { 0 } else { x_marks })
         .y_labels(y_marks)
         .x_label_formatter(&|x| mark(*x, x_step, x_size))
         .y_label_formatter(&|y| mark(*y, y_step, y_size))
         .x_desc(&curves.x_label)
         .draw()?;
+    if curves.x_log {
+        let mut places: Vec<f64> =
+            curves.series.iter().flat_map(|series| &series.points).map(|point| point.0).collect();
+        places.sort_by(f64::total_cmp);
+        places.dedup();
+        let mut reached = f64::NEG_INFINITY;
+        for x in places.into_iter().filter(|x| x.is_finite()) {
+            let (left, bottom) = chart.backend_coord(&(x, y_range.0));
+            let text = grouped(10f64.powf(x).round(), 0);
+            let half = 4 * text.chars().count() as i32;
+            // Numbers that would touch are left out.
+            if f64::from(left - half) > reached {
+                root.draw(&PathElement::new(vec![(left, bottom), (left, bottom + 5)], ink))?;
+                root.draw(&Text::new(text, (left - half, bottom + 8), font.clone()))?;
+                reached = f64::from(left + half + 4);
+            }
+        }
+    }
     let mut last = (f64::NEG_INFINITY, 0);
     for (index, x) in events {
         chart.draw_series([PathElement::new(vec![(x, y_range.0), (x, y_range.1)], color(EVENT))])?;
@@ -256,6 +290,28 @@ mod tests {
             |points| curves_svg(&one(points), SIZE).unwrap().matches("stroke=\"#0B62C4\" stroke-width=\"2\"").count();
         assert_eq!(lines(vec![(0.0, 1.0), (1.0, 2.0), (2.0, 3.0), (3.0, 4.0)]), 1);
         assert_eq!(lines(vec![(0.0, 1.0), (1.0, 2.0), (2.0, f64::NAN), (3.0, 4.0), (4.0, 4.0)]), 2);
+    }
+
+    #[test]
+    fn a_logarithmic_axis_is_marked_where_the_points_are() {
+        let curves = Curves { x_log: true, ..one(vec![(10.0, 1.0), (50.0, 2.0), (100.0, 3.0), (1000.0, 4.0)]) };
+        let svg = curves_svg(&curves, SIZE).unwrap();
+        let marked: Vec<&str> =
+            svg.lines().map(str::trim).filter(|line| ["10", "50", "100", "1,000"].contains(line)).collect();
+        assert_eq!(marked, ["10", "50", "100", "1,000"], "{svg}");
+        let points = svg.split("<polyline").find(|part| part.contains("#0B62C4")).unwrap();
+        let xs: Vec<f64> = points
+            .split("points=\"")
+            .nth(1)
+            .unwrap()
+            .split('"')
+            .next()
+            .unwrap()
+            .split_whitespace()
+            .map(|point| point.split(',').next().unwrap().parse().unwrap())
+            .collect();
+        // As far from 10 to 100 as from 100 to 1000.
+        assert!(((xs[2] - xs[0]) - (xs[3] - xs[2])).abs() <= 2.0, "{xs:?}");
     }
 
     #[test]

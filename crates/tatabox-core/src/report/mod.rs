@@ -1,10 +1,11 @@
 //! Results as pages to look at: what a report holds, and the renderers that show it.
 //!
 //! A [`Report`] is plain values; [`Html`] makes one self-contained page of it, [`Json`] an object with the keys of the types below,
-//! [`Text`] lines for a terminal, and [`Markdown`] a text for a repository or a paper's draft.
+//! [`Text`] lines for a terminal, [`Markdown`] a text for a repository or a paper's draft, and [`Latex`] its tables for the paper.
 
 mod curve;
 mod html;
+mod latex;
 mod markdown;
 mod number;
 mod text;
@@ -12,6 +13,7 @@ mod text;
 use serde::Serialize;
 
 pub use html::Html;
+pub use latex::Latex;
 pub use markdown::Markdown;
 pub use text::Text;
 
@@ -150,6 +152,9 @@ impl Cell {
 pub struct Curves {
     /// What x is, with its unit.
     pub x_label: String,
+    /// Whether x is drawn on a logarithmic axis, marked at the points of the curves; every x is then above 0.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub x_log: bool,
     /// What y is, with its unit.
     pub y_label: String,
     /// The curves.
@@ -233,6 +238,7 @@ mod tests {
     fn json_has_the_keys_of_the_types() {
         let curves = Curves {
             x_label: "step".into(),
+            x_log: false,
             y_label: "nats".into(),
             series: vec![Series { name: "loss".into(), points: vec![(0.0, 8.5), (10.0, f64::NAN)] }],
             repeats: vec![Repeat { series: 0, points: vec![(0.0, 8.0)] }],

@@ -1,14 +1,12 @@
 //! An arm of a comparison: a name, and recipe keys over the common recipe.
 
-use tatabox_core::names::nearest;
+use tatabox_core::names::{FOLDER_RULE, is_folder, nearest};
 
 use crate::error::{Error, Result};
 use crate::settings::Settings;
 
 /// The section of a recipe that holds its arms: `[arms.NAME]`.
 pub const ARMS: &str = "arms";
-/// Letters of a name at most.
-const LONGEST: usize = 64;
 /// Rows of the tables that are no arms.
 const BASELINES: [&str; 3] = ["uniform", "kmer-frequency", "markov-5"];
 /// What must be the same in all arms, and why.
@@ -38,13 +36,9 @@ impl Arm {
     pub fn new(name: &str, settings: Settings, place: &str) -> Result<Self> {
         let refuse =
             |what: String, hint: &str| Err(Error::Recipe { place: place.to_string(), what, hint: hint.to_string() });
-        let allowed = |letter: char| letter.is_ascii_alphanumeric() || "-_.".contains(letter);
-        let begins = name.starts_with(|letter: char| letter.is_ascii_alphanumeric());
-        if !begins || !name.chars().all(allowed) || name.ends_with('.') || name.len() > LONGEST {
-            return refuse(
-                format!("the arm is named `{}`, but a name becomes a folder", name.escape_debug()),
-                "use letters, digits, `-`, `_` and `.`, a letter or digit first, at most 64 of them: `random-mask`",
-            );
+        if !is_folder(name) {
+            let what = format!("the arm is named `{}`, but a name becomes a folder", name.escape_debug());
+            return refuse(what, FOLDER_RULE);
         }
         if BASELINES.contains(&name) {
             return refuse(

@@ -261,7 +261,7 @@ fn curve(comparison: &Comparison) -> Section {
         y_label: "held-out nats a masked token, all frozen masks".to_string(),
         series: series.collect(),
         repeats: if comparison.seeds.len() > 1 { repeats.collect() } else { Vec::new() },
-        events: Vec::new(),
+        ..Curves::default()
     };
     Section::new("curves", "Held-out loss by step", Body::Curves(curves))
         .with_note("Thick: the mean over seeds; thin: the runs of single seeds. All on the same frozen masks.")
