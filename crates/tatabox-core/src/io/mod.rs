@@ -16,6 +16,8 @@ pub mod table;
 
 pub mod twobit;
 
+pub mod bigwig;
+
 /// A file whose content is not what its format asks for.
 pub(crate) fn malformed(
     path: &Path,

@@ -75,6 +75,12 @@ impl RawFile {
         }
     }
 
+    /// The error of a table of labels that nothing has the sequences of.
+    pub fn without_sequences(&self) -> Error {
+        let hint = "a table of labels alone needs a FASTA file of the same part beside it; else name the column: `--sequence-column COLUMN`";
+        malformed(&self.path, "", "a column with the sequences", "labels alone", hint)
+    }
+
     /// The codes of sequence text, its letters counted.
     fn parse(&mut self, line: u64, text: &str, letters: &mut Composition) -> Result<Vec<u8>> {
         let place = || format!(", line {line}");

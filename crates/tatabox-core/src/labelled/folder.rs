@@ -122,8 +122,7 @@ fn joined(files: Vec<(RawFile, Name)>) -> Result<Vec<(RawFile, Name)>> {
     for (table, name) in labels {
         let partner = |(file, other): &&mut (RawFile, Name)| !file.has_labels && other.split == name.split;
         let Some((file, _)) = files.iter_mut().find(partner) else {
-            let hint = "a table of labels alone needs a FASTA file of the same part beside it; else name the column: `--sequence-column COLUMN`";
-            return Err(malformed(&table.path, "", "a column with the sequences", "labels alone", hint));
+            return Err(table.without_sequences());
         };
         if file.rows.len() != table.rows.len() {
             let expected = format!("{} rows, one a sequence of `{}`", file.rows.len(), file.path.display());

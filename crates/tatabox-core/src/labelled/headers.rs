@@ -12,6 +12,9 @@ pub(super) struct Said {
     pub split: Option<SplitName>,
 }
 
+/// The rules, in their order.
+pub(super) const RULES: [fn(&str) -> Option<Said>; 4] = [keyed, with_split, last_field, second_word];
+
 /// The labels of a file's headers, by the first of these rules that holds for all of them:
 ///
 /// 1. `label=…` or `class=…` among the words;
@@ -21,8 +24,7 @@ pub(super) struct Said {
 ///
 /// None where no rule holds, or where one gives every record a label of its own.
 pub(super) fn labels(headers: &[String]) -> Option<Vec<Said>> {
-    let rules: [fn(&str) -> Option<Said>; 4] = [keyed, with_split, last_field, second_word];
-    rules.into_iter().find_map(|rule| {
+    RULES.into_iter().find_map(|rule| {
         let said: Vec<Said> = headers.iter().map(|header| rule(header)).collect::<Option<_>>()?;
         let mut distinct: Vec<&str> = said.iter().map(|one| one.label.as_str()).collect();
         distinct.sort_unstable();

@@ -14,6 +14,7 @@ mod folder;
 mod headers;
 mod kmers;
 mod problem;
+mod sequences;
 mod split;
 mod task;
 mod write;
@@ -29,6 +30,7 @@ pub use card::{Card, ClassCard, Lengths, Made, SplitCard, TargetCard};
 pub use file::ReadOptions;
 pub use folder::read;
 pub use problem::{Problem, Severity};
+pub use sequences::{Record, Said, Sequences, header_labels, target_of};
 pub use split::{Division, divide};
 pub use write::write;
 
