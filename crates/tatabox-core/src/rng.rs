@@ -34,6 +34,10 @@ pub enum Purpose {
     Shots = 11,
     /// The small convolutional network: fresh weights, the order of the examples, dropout.
     Network = 12,
+    /// The order of labelled examples in an epoch.
+    Shuffle = 13,
+    /// From which strand a labelled example is read.
+    Strand = 14,
 }
 
 /// ChaCha with 8 rounds, keyed by seed, purpose, step and index.

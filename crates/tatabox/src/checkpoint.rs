@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tatabox_core::io::input::{Fingerprint, fingerprint};
 use tatabox_core::io::whole::sync_folder;
@@ -83,10 +84,22 @@ pub struct State {
     pub best: Option<Best>,
 }
 
+/// What a kind of run must know to go on.
+pub trait Saved: Serialize + DeserializeOwned {
+    /// Steps done.
+    fn step(&self) -> u64;
+}
+
+impl Saved for State {
+    fn step(&self) -> u64 {
+        self.step
+    }
+}
+
 #[derive(Serialize, Deserialize)]
-struct StateFile {
+struct StateFile<S> {
     #[serde(flatten)]
-    state: State,
+    state: S,
     files: BTreeMap<String, Seal>,
 }
 
@@ -100,7 +113,7 @@ struct Seal {
 pub struct Tensors<'a> {
     /// The weights.
     pub weights: Vec<Tensor<'a>>,
-    /// First and second moment of each weight, in the same order.
+    /// First and second moment of each weight, in the same order; empty for one that does not learn.
     pub moments: Vec<(&'a [f32], &'a [f32])>,
 }
 
@@ -145,7 +158,7 @@ impl Checkpoints {
     ///
     /// # Errors
     /// A file cannot be written: no space, no permission. What was there before is still there.
-    pub fn write(&self, state: &State, tensors: &Tensors<'_>, companions: &Companions) -> Result<PathBuf> {
+    pub fn write<S: Saved + Clone>(&self, state: &S, tensors: &Tensors<'_>, companions: &Companions) -> Result<PathBuf> {
         fs::create_dir_all(&self.folder).map_err(Error::file("create", &self.folder))?;
         let mut builder = tempfile::Builder::new();
         builder.prefix(".step-");
@@ -158,7 +171,8 @@ impl Checkpoints {
         }
         weights::write_weights(&at(MODEL), &tensors.weights)?;
         let mut moments = Vec::with_capacity(2 * tensors.weights.len());
-        for (weight, (first, second)) in tensors.weights.iter().zip(&tensors.moments) {
+        let learning = tensors.weights.iter().zip(&tensors.moments).filter(|(_, (first, _))| !first.is_empty());
+        for (weight, (first, second)) in learning {
             moments.push((format!("exp_avg.{}", weight.name), weight.shape.to_vec(), *first));
             moments.push((format!("exp_avg_sq.{}", weight.name), weight.shape.to_vec(), *second));
         }
@@ -171,10 +185,10 @@ impl Checkpoints {
         let text = serde_json::to_string_pretty(&file).expect("a plain struct has a JSON form") + "\n";
         write_synced(&at(STATE), text.as_bytes())?;
         sync_folder(temporary.path())?;
-        let path = self.path(state.step);
+        let path = self.path(state.step());
         // The same step again: what a stop wrote and a resumed run repeats, or what is not of this run.
         if path.exists() {
-            self.drop_generation(state.step)?;
+            self.drop_generation(state.step())?;
         }
         fs::rename(temporary.path(), &path).map_err(Error::file("rename", &path))?;
         // The folder has another name now: nothing is left to be deleted under the old one.
@@ -187,7 +201,7 @@ impl Checkpoints {
     ///
     /// # Errors
     /// The folder cannot be read, or there is no complete generation.
-    pub fn newest(&self) -> Result<(State, Vec<String>)> {
+    pub fn newest<S: Saved>(&self) -> Result<(S, Vec<String>)> {
         let mut torn = Vec::new();
         for step in self.steps()? {
             match self.verify(step) {
@@ -234,12 +248,12 @@ impl Checkpoints {
     ///
     /// # Errors
     /// `state.json` or another file is missing, or has another size or hash.
-    pub fn verify(&self, step: u64) -> std::result::Result<State, String> {
+    pub fn verify<S: Saved>(&self, step: u64) -> std::result::Result<S, String> {
         let folder = self.path(step);
         let text = fs::read_to_string(folder.join(STATE)).map_err(|error| format!("`{STATE}`: {error}"))?;
-        let file: StateFile = serde_json::from_str(&text).map_err(|error| format!("`{STATE}`: {error}"))?;
-        if file.state.step != step {
-            return Err(format!("`{STATE}` is of step {}", file.state.step));
+        let file: StateFile<S> = serde_json::from_str(&text).map_err(|error| format!("`{STATE}`: {error}"))?;
+        if file.state.step() != step {
+            return Err(format!("`{STATE}` is of step {}", file.state.step()));
         }
         for needed in [MODEL, MOMENTS] {
             if !file.files.contains_key(needed) {
@@ -334,7 +348,7 @@ mod tests {
     fn what_is_written_is_read_again_bit_for_bit() {
         let (_folder, checkpoints) = checkpoints();
         write(&checkpoints, 7);
-        let (read, torn) = checkpoints.newest().unwrap();
+        let (read, torn) = checkpoints.newest::<State>().unwrap();
         assert_eq!(read, state(7));
         assert!(torn.is_empty());
         let moments = checkpoints.read_moments(7, &[Tensor { name: NAME, shape: &[1, 2], values: &[] }]).unwrap();
@@ -368,7 +382,7 @@ mod tests {
                 if tear != "delete" {
                     fs::write(&path, &bytes).unwrap();
                 }
-                let (read, torn) = checkpoints.newest().unwrap();
+                let (read, torn) = checkpoints.newest::<State>().unwrap();
                 assert_eq!(read, state(10), "{tear} {name}");
                 assert!(torn[0].contains("step-20 is torn"), "{torn:?}");
                 checkpoints.set_aside_after(10).unwrap();
@@ -380,9 +394,9 @@ mod tests {
     #[test]
     fn without_a_complete_generation_there_is_an_error() {
         let (_folder, checkpoints) = checkpoints();
-        assert!(checkpoints.newest().unwrap_err().to_string().contains("expected a complete checkpoint, got none"));
+        assert!(checkpoints.newest::<State>().unwrap_err().to_string().contains("expected a complete checkpoint, got none"));
         fs::remove_file(write(&checkpoints, 5).join(STATE)).unwrap();
-        assert!(checkpoints.newest().unwrap_err().to_string().contains("step-5 is torn"));
+        assert!(checkpoints.newest::<State>().unwrap_err().to_string().contains("step-5 is torn"));
     }
 
     #[test]
@@ -400,7 +414,7 @@ mod tests {
         let (_folder, checkpoints) = checkpoints();
         write(&checkpoints, 3);
         write(&checkpoints, 3);
-        assert_eq!(checkpoints.newest().unwrap().0, state(3));
+        assert_eq!(checkpoints.newest::<State>().unwrap().0, state(3));
         assert_eq!(fs::read_dir(&checkpoints.folder).unwrap().count(), 1);
     }
 

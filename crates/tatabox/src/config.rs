@@ -3,6 +3,7 @@
 //! The keys and defaults are those of `BertConfig` in transformers (`configuration_bert.py`). What a file says and this program cannot
 //! compute (another activation, another kind of position) is refused, never ignored.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -60,6 +61,15 @@ pub struct BertConfig {
     /// Dropout of a classifier on top, if not `hidden_dropout_prob`.
     #[serde(default)]
     pub classifier_dropout: Option<f64>,
+    /// Names of a classifier's outputs by their index, `{"0": "promoter"}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id2label: Option<BTreeMap<String, String>>,
+    /// Their indices by name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label2id: Option<BTreeMap<String, usize>>,
+    /// What a classifier's outputs are: `single_label_classification`, `multi_label_classification` or `regression`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem_type: Option<String>,
     /// Element type of the weights in the file.
     #[serde(default = "float32", alias = "torch_dtype")]
     pub dtype: Option<String>,
@@ -153,6 +163,9 @@ impl BertConfig {
             position_embedding_type: absolute(),
             use_cache: true,
             classifier_dropout: None,
+            id2label: None,
+            label2id: None,
+            problem_type: None,
             dtype: float32(),
             tie_word_embeddings: true,
         }

@@ -11,7 +11,7 @@ use tatabox_core::score::{ScoreSums, Scores};
 use tatabox_core::tokenizer::Tokenizer;
 use tatabox_engine::{Batch, Capacity, Executor, Mode, Precision};
 
-use crate::checkpoint::{Checkpoints, MODEL, STATE};
+use crate::checkpoint::{Checkpoints, MODEL, STATE, State};
 use crate::config::BertConfig;
 use crate::data::frozen_batches;
 use crate::dataset::{self, Dataset};
@@ -51,7 +51,7 @@ impl ModelFiles {
         let mut found = (dir.to_path_buf(), None, Vec::new());
         if dir.join(CONFIG).is_file() {
             let checkpoints = Checkpoints::new(dir.join("checkpoints"));
-            let (state, torn) = checkpoints.newest()?;
+            let (state, torn) = checkpoints.newest::<State>()?;
             found = (checkpoints.path(state.step), Some(state.step), torn);
             check_shown(dir, &found.0)?;
         }

@@ -48,6 +48,10 @@ pub mod compare;
 
 pub mod learner;
 
+pub mod windows;
+
+pub mod finetune;
+
 pub mod bench;
 
 pub use error::{Error, Result};

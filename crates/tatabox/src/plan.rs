@@ -153,7 +153,7 @@ fn memory(config: &RunConfig, graph: &Graph, capacity: &Capacity) -> MemoryPlan 
     Executor::memory(graph, capacity, precision(config), Mode::Train)
 }
 
-fn gigabytes(bytes: u64) -> String {
+pub(crate) fn gigabytes(bytes: u64) -> String {
     format!("{:.2} GB", bytes as f64 / 1e9)
 }
 

@@ -88,7 +88,7 @@ pub fn start_on(
     run.checkpoints().write(&State::default(), &tensors, &companions)?;
     run.publish(0, &companions)?;
     let events = EventWriter::create(run.dir())?;
-    let run = new.finish(&config.to_toml()?)?;
+    let run = new.finish(CONFIG, &config.to_toml()?)?;
     let state = State::default();
     go_on(run, config, bert, executor, state, frozen, strategy, &request.genome, events, plan, observer, stop)
 }
@@ -98,7 +98,7 @@ pub fn start_on(
 /// # Errors
 /// There is no run, another process is at work in it, no checkpoint is complete, its genome is gone; or as [`start`].
 pub fn resume(dir: &Path, cache: &Path, observer: &mut dyn Observer, stop: &AtomicBool) -> Result<Outcome> {
-    let run = Run::open(dir)?;
+    let run = Run::open(dir, CONFIG)?;
     let config = RunConfig::resolve(Settings::read(&run.path(CONFIG))?)?;
     let bert = config.bert()?;
     let (state, torn) = run.checkpoints().newest()?;

@@ -310,25 +310,7 @@ fn resolve_data(s: &mut Settings, positions: usize) -> Result<DataSettings> {
         ));
     }
     let content = max_length as u64 - 2;
-    let holdout = match s.raw("data.holdout") {
-        None => vec!["auto".to_string()],
-        Some(Value::Text(text)) => text.split(',').map(|part| part.trim().to_string()).collect(),
-        Some(Value::List(list)) if list.iter().all(|value| matches!(value, Value::Text(_))) && !list.is_empty() => list
-            .into_iter()
-            .map(|value| match value {
-                Value::Text(text) => text,
-                other => other.to_string(),
-            })
-            .collect(),
-        Some(other) => {
-            return Err(s.refuse(
-                "data.holdout",
-                other,
-                "must be \"auto\", \"none\", or a list of contigs and regions",
-                "set `data.holdout = [\"chrI\", \"chrII:1001-2000\"]`",
-            ));
-        }
-    };
+    let holdout = s.words("data.holdout", &["auto"])?;
     Ok(DataSettings {
         max_length,
         min_tokens: s.whole("data.min_tokens", 5.min(content), 1..=content)? as usize,

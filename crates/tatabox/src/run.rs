@@ -19,6 +19,10 @@ use crate::error::{Error, Result};
 
 /// The resolved configuration; its presence makes a directory a run.
 pub const CONFIG: &str = "config.toml";
+/// As [`CONFIG`], of a fine-tuning.
+pub const FINETUNE: &str = "finetune.toml";
+/// What makes a directory a run, and the verb that goes on with it.
+const KINDS: [(&str, &str); 2] = [(CONFIG, "pretrain"), (FINETUNE, "finetune")];
 /// What the run is trained on.
 pub const DATASET: &str = "dataset.json";
 /// The frozen masks on which held-out loss is measured.
@@ -58,9 +62,9 @@ pub fn check_vacant(dir: &Path) -> Result<()> {
     if !dir.is_dir() {
         return refuse("is a file, expected a directory for the run", "choose another directory with `-o`".to_string());
     }
-    if dir.join(CONFIG).exists() {
+    if let Some((_, verb)) = KINDS.iter().find(|(name, _)| dir.join(name).exists()) {
         let hint =
-            format!("go on with `tatabox pretrain --resume {}`, or choose another directory with `-o`", dir.display());
+            format!("go on with `tatabox {verb} --resume {}`, or choose another directory with `-o`", dir.display());
         return refuse("already holds a run", hint);
     }
     let mut entries = fs::read_dir(dir).map_err(Error::file("read", dir))?;
@@ -95,18 +99,24 @@ impl Run {
         Ok(new)
     }
 
-    /// Opens a run to go on with it.
+    /// Opens a run to go on with it; `config` is its [`CONFIG`] or [`FINETUNE`].
     ///
     /// # Errors
-    /// There is no run, or another process is at work in it.
-    pub fn open(dir: &Path) -> Result<Self> {
-        if !dir.join(CONFIG).is_file() {
-            let what = if dir.exists() { "is no run: it has no `config.toml`" } else { "does not exist" };
-            return Err(Error::Directory {
-                path: dir.to_path_buf(),
-                what: what.to_string(),
-                hint: "start a run with `tatabox pretrain genome.fa -o DIR`".to_string(),
-            });
+    /// There is no run of this kind, or another process is at work in it.
+    pub fn open(dir: &Path, config: &str) -> Result<Self> {
+        if !dir.join(config).is_file() {
+            let other = KINDS.iter().find(|(name, _)| dir.join(name).is_file());
+            let what = match (dir.exists(), other) {
+                (false, _) => "does not exist".to_string(),
+                (true, Some((_, verb))) => format!("is a run of `tatabox {verb}`"),
+                (true, None) => format!("is no run: it has no `{config}`"),
+            };
+            let hint = match (other, config) {
+                (Some((_, verb)), _) => format!("go on with `tatabox {verb} --resume {}`", dir.display()),
+                (None, FINETUNE) => "start one with `tatabox finetune RUN --data DATA -o DIR`".to_string(),
+                (None, _) => "start a run with `tatabox pretrain genome.fa -o DIR`".to_string(),
+            };
+            return Err(Error::Directory { path: dir.to_path_buf(), what, hint });
         }
         let run = Run { dir: dir.to_path_buf(), _lock: lock(dir)? };
         run.checkpoints().sweep()?;
@@ -233,12 +243,12 @@ impl NewRun {
         self.run.as_ref().expect("it is taken only by `finish` and `drop`")
     }
 
-    /// Makes it a run: `config.toml` is the last file written.
+    /// Makes it a run: its configuration `name`, [`CONFIG`] or [`FINETUNE`], is the last file written.
     ///
     /// # Errors
     /// It cannot be written.
-    pub fn finish(mut self, config: &str) -> Result<Run> {
-        self.run().write(CONFIG, config)?;
+    pub fn finish(mut self, name: &str, config: &str) -> Result<Run> {
+        self.run().write(name, config)?;
         let starting = self.run().path(STARTING);
         fs::remove_file(&starting).map_err(Error::file("delete", starting))?;
         sync_folder(self.run().dir())?;
@@ -292,7 +302,7 @@ mod tests {
 
     fn run() -> (tempfile::TempDir, Run) {
         let folder = tempfile::tempdir().unwrap();
-        let run = Run::create(&folder.path().join("runs/rice")).unwrap().finish("seed = 1\n").unwrap();
+        let run = Run::create(&folder.path().join("runs/rice")).unwrap().finish(CONFIG, "seed = 1\n").unwrap();
         (folder, run)
     }
 
@@ -350,14 +360,14 @@ mod tests {
         let dir = run.dir().to_path_buf();
         drop(run);
         fs::write(dir.join(".writing-abc"), "half").unwrap();
-        Run::open(&dir).unwrap();
+        Run::open(&dir, CONFIG).unwrap();
         assert!(!dir.join(".writing-abc").exists());
     }
 
     #[test]
     fn what_is_no_run_cannot_be_resumed() {
         let folder = tempfile::tempdir().unwrap();
-        assert!(Run::open(folder.path()).unwrap_err().to_string().contains("is no run"));
+        assert!(Run::open(folder.path(), CONFIG).unwrap_err().to_string().contains("is no run"));
         assert!(Run::open(&folder.path().join("nowhere")).unwrap_err().to_string().contains("does not exist"));
     }
 

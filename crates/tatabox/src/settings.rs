@@ -353,6 +353,26 @@ impl Settings {
         }
     }
 
+    /// One word or several: a list, or a text with commas.
+    ///
+    /// # Errors
+    /// It is something else, or empty.
+    pub fn words(&mut self, key: &str, default: &[&str]) -> Result<Vec<String>> {
+        let words: Option<Vec<String>> = match self.raw(key) {
+            None => Some(default.iter().map(|word| word.to_string()).collect()),
+            Some(Value::Text(text)) => Some(text.split(',').map(|word| word.trim().to_string()).collect()),
+            Some(Value::List(list)) if !list.is_empty() => {
+                let word = |value| if let Value::Text(text) = value { Some(text) } else { None };
+                list.into_iter().map(word).collect()
+            }
+            Some(_) => None,
+        };
+        words.ok_or_else(|| {
+            let default = default.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(", ");
+            self.refuse(key, value_of(&self.given, key), "must be a text or a list of texts", &format!("set `{key} = [{default}]`"))
+        })
+    }
+
     /// A whole section, given to whoever knows its keys: a type that deserialises from it and refuses unknown fields.
     ///
     /// # Errors

@@ -104,7 +104,7 @@ pub struct Weights {
     pub notes: Vec<String>,
 }
 
-/// Whether a file must hold the masked language model's head.
+/// Whether a file must hold what comes after the encoder: a masked language model's head, or pooler and classifier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Head {
     /// It must: the model is to be evaluated.
@@ -112,6 +112,13 @@ pub enum Head {
     /// A file without one is taken, and the head stays as it is: training starts from the encoder.
     Optional,
 }
+
+/// The parts after the encoder: how their names begin, and what they are called.
+const HEADS: [(&str, &str); 3] = [
+    ("cls.predictions.", "masked language model head"),
+    ("bert.pooler.", "pooler"),
+    ("classifier.", "classification head"),
+];
 
 /// Reads the weights of a model written by Tatabox or transformers: `f32`, `f16` or `bf16`, with or without the prefix `bert.`.
 ///
@@ -134,10 +141,19 @@ pub fn parse_weights(bytes: &[u8], path: &Path, wanted: &[Tensor<'_>], head: Hea
             file.iter().map(|(name, view)| (modern_name(name), view)).collect();
         let mut problems = BTreeSet::new();
         let mut notes = Vec::new();
-        let has_head = rest.keys().any(|name| name.starts_with("cls.predictions."));
-        if !has_head && head == Head::Optional {
-            notes.push("the file has no masked language model head: it starts fresh".to_string());
-        }
+        let missing: Vec<&str> = HEADS
+            .iter()
+            .filter(|(prefix, what)| {
+                let asked = wanted.iter().any(|tensor| tensor.name.starts_with(prefix));
+                let missing = head == Head::Optional && asked && !rest.keys().any(|name| name.starts_with(prefix));
+                if missing {
+                    notes.push(format!("the file has no {what}: it starts fresh"));
+                }
+                missing
+            })
+            .map(|(prefix, _)| *prefix)
+            .collect();
+        let has_decoder = wanted.iter().any(|tensor| tensor.name.starts_with("cls."));
         let tied = rest.remove("cls.predictions.decoder.weight");
         // Both names hold the same values where both are there.
         if let Some(bias) = rest.remove("cls.predictions.decoder.bias") {
@@ -145,7 +161,7 @@ pub fn parse_weights(bytes: &[u8], path: &Path, wanted: &[Tensor<'_>], head: Hea
         }
         let mut values = Vec::with_capacity(wanted.len());
         for tensor in wanted {
-            if tensor.name.starts_with("cls.") && !has_head && head == Head::Optional {
+            if missing.iter().any(|prefix| tensor.name.starts_with(prefix)) {
                 values.push(None);
                 continue;
             }
@@ -172,7 +188,7 @@ pub fn parse_weights(bytes: &[u8], path: &Path, wanted: &[Tensor<'_>], head: Hea
         }
         let mut left_out = BTreeSet::new();
         for name in rest.keys() {
-            match no_use_for(name) {
+            match no_use_for(name, has_decoder) {
                 Some("") => {}
                 Some(what) => drop(left_out.insert(what)),
                 None => drop(problems.insert(format!("`{name}`: expected no such tensor, got one"))),
@@ -260,19 +276,17 @@ fn modern_name(name: &str) -> String {
     }
 }
 
-/// What a tensor is that a masked language model has no use for; an empty word where the user need not know; `None` where it does not belong.
-fn no_use_for(name: &str) -> Option<&'static str> {
+/// What a tensor is that the model has no use for; an empty word where the user need not know; `None` where it does not belong. A model with a decoder of its
+/// own knows every tensor of one.
+fn no_use_for(name: &str, has_decoder: bool) -> Option<&'static str> {
     if name == "bert.embeddings.position_ids" || name == "bert.embeddings.token_type_ids" {
-        Some("")
-    } else if name.starts_with("bert.pooler.") {
-        Some("pooler")
-    } else if name.starts_with("classifier.") {
-        Some("classification head")
-    } else if name.starts_with("cls.seq_relationship.") {
-        Some("next sentence head")
-    } else {
-        None
+        return Some("");
     }
+    if name.starts_with("cls.seq_relationship.") {
+        return Some("next sentence head");
+    }
+    let (prefix, what) = HEADS.iter().find(|(prefix, _)| name.starts_with(prefix))?;
+    (*prefix != "cls.predictions." || !has_decoder).then_some(what)
 }
 
 fn check_tied(decoder: Option<&TensorView<'_>>, embedding: &[f32], problems: &mut BTreeSet<String>) {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
-use tatabox::checkpoint::{Checkpoints, STATE};
+use tatabox::checkpoint::{Checkpoints, STATE, State};
 use tatabox::observer::Outcome;
 use tatabox::pretrain::{Request, resume, start};
 use tatabox::recipe::RunConfig;
@@ -89,7 +89,7 @@ fn begin(args: &Args, output: &Path, settings: &Settings, stop: &Stop) -> anyhow
 fn complete(run: &Path) -> Option<u64> {
     let config = RunConfig::resolve(tatabox::settings::Settings::read(&run.join(CONFIG)).ok()?).ok()?;
     let checkpoints = Checkpoints::new(run.join("checkpoints"));
-    let (state, torn) = checkpoints.newest().ok()?;
+    let (state, torn) = checkpoints.newest::<State>().ok()?;
     let shown = std::fs::read(run.join(STATE)).ok()?;
     let newest = std::fs::read(checkpoints.path(state.step).join(STATE)).ok()?;
     (state.step >= config.train.steps && torn.is_empty() && shown == newest).then_some(state.step)

@@ -79,6 +79,14 @@ impl Executor {
         MemoryPlan::of(graph, capacity, precision, mode)
     }
 
+    /// The precision of matrix products and activations.
+    pub fn precision(&self) -> Precision {
+        match self.inner {
+            Inner::F32(_) => Precision::F32,
+            Inner::Bf16(_) => Precision::Bf16,
+        }
+    }
+
     /// Fresh weights: each parameter as its spec says, as a function of the seed.
     pub fn initialize(&mut self, seed: u64) {
         each_precision!(&mut self.inner, state => state.initialize(seed));

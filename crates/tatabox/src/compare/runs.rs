@@ -224,7 +224,7 @@ impl Runs<'_> {
         if !outcome.finished {
             return Ok(None);
         }
-        let (state, _) = Checkpoints::new(dir.join("checkpoints")).newest()?;
+        let (state, _): (State, _) = Checkpoints::new(dir.join("checkpoints")).newest()?;
         let answers = Answers {
             step: state.step,
             mask_rate: state.total.mask_rate(),

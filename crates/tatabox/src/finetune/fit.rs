@@ -1,0 +1,482 @@
+//! Fitting an encoder to labelled examples: epochs of steps, the loss on dev after each, and the weights of the best.
+//!
+//! What a step learns from is a function of (seed, epoch, place): so a fitting that goes on equals one that never stopped.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+use tatabox_core::labelled::{Example, Target, Task};
+use tatabox_core::rng::{Purpose, SeededRng};
+use tatabox_core::tokenizer::Tokenizer;
+use tatabox_engine::{AdamW, Batch, Capacity, Executor, Graph, Mode, Objective, StepKey};
+
+use super::FinetuneConfig;
+use super::classifier::{answer, reversed};
+use super::pretrained::Pretrained;
+use crate::checkpoint::Saved;
+use crate::error::{Error, Result};
+use crate::learner::Lesson;
+use crate::memory::available;
+use crate::models::bert::sequence_classifier;
+use crate::plan::gigabytes;
+use crate::windows::{Encoded, Query, Windows};
+
+/// Tokens that are computed at once, where an example is not larger by itself: enough for the matrix products, few enough for the caches.
+const MICRO_BATCH_TOKENS: usize = 4096;
+/// The share of free memory that a fitting may plan for.
+const USABLE: f64 = 0.9;
+/// Training examples that are asked to see whether a model collapsed.
+const ASKED: usize = 1000;
+
+/// What an epoch gave.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Epoch {
+    /// From 1.
+    pub epoch: u64,
+    /// Optimizer steps so far.
+    pub step: u64,
+    /// The mean loss of an example while training, dropout and all.
+    pub train_loss: f64,
+    /// The mean loss of a dev example; none where there is no dev.
+    pub dev_loss: Option<f64>,
+    /// The share of dev examples that were answered right, for classes.
+    pub dev_accuracy: Option<f64>,
+    /// Whether its weights are the best so far.
+    pub best: bool,
+}
+
+/// Where a fitting stands, besides its tensors.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct FitState {
+    /// Optimizer steps done.
+    pub step: u64,
+    /// The losses of the running epoch's examples, summed, and what they are divided by.
+    pub sums: (f64, f64),
+    /// The epochs that are done.
+    pub epochs: Vec<Epoch>,
+}
+
+impl Saved for FitState {
+    fn step(&self) -> u64 {
+        self.step
+    }
+}
+
+impl FitState {
+    /// The best epoch so far.
+    pub fn best(&self) -> Option<&Epoch> {
+        self.epochs.iter().rev().find(|epoch| epoch.best)
+    }
+}
+
+/// Where a fitting is, after each step.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct FitProgress {
+    /// Steps done.
+    pub step: u64,
+    /// Steps of the whole fitting.
+    pub steps: u64,
+    /// The mean loss of the step's examples.
+    pub loss: f64,
+    /// The learning rate of the step.
+    pub learning_rate: f64,
+    /// Examples a second in this step.
+    pub examples_per_second: f64,
+}
+
+/// Hears of a fitting. Every method may do nothing.
+pub trait FitObserver {
+    /// After each step.
+    fn step(&mut self, progress: &FitProgress) {
+        let _ = progress;
+    }
+    /// After each epoch.
+    fn epoch(&mut self, epoch: &Epoch) {
+        let _ = epoch;
+    }
+}
+
+/// Hears nothing.
+impl FitObserver for () {}
+
+/// How [`Fit::go_on`] came back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pause {
+    /// `stop` was set, or a save is due within an epoch.
+    Step,
+    /// An epoch is done, and is not the last.
+    Epoch,
+    /// Nothing is left to do.
+    Done,
+}
+
+/// An encoder that is being fitted.
+pub struct Fit<'a> {
+    config: &'a FinetuneConfig,
+    lesson: Lesson<'a>,
+    executor: Executor,
+    capacity: Capacity,
+    windows: Windows,
+    objective: Objective,
+    state: FitState,
+    steps_per_epoch: u64,
+    steps: u64,
+    /// The weights of the best epoch, as the ops read them, where that is not the newest.
+    best: Option<Vec<Vec<f32>>>,
+}
+
+impl<'a> Fit<'a> {
+    /// A fitting before its first step.
+    ///
+    /// # Errors
+    /// An example does not fit the model, or the model does not fit the memory.
+    pub fn new(pretrained: &Pretrained, config: &'a FinetuneConfig, lesson: Lesson<'a>) -> Result<Self> {
+        let objective =
+            config.objective(lesson.task, lesson.outputs, lesson.train.iter().map(|example| &example.target));
+        let bert = config.bert(&pretrained.config);
+        let mut graph = sequence_classifier(&bert, lesson.outputs, config.pooling(), objective.clone())?;
+        config.adapt(&mut graph, &bert)?;
+        let windows = Windows::new(Tokenizer::new(config.tokenizer.clone())?, config.data.max_length, config.data.overlap);
+        let capacity = capacity(&windows, &lesson, config)?;
+        check_memory(&graph, &capacity, config)?;
+        let mut executor = Executor::new(graph, capacity, config.precision(), Mode::Train)?;
+        // The head's stream is the lesson's, so that two draws start from two heads.
+        pretrained.load(&mut executor, lesson.seed);
+        let (steps_per_epoch, steps) = config.steps(lesson.train.len());
+        let state = FitState::default();
+        Ok(Self { config, lesson, executor, capacity, windows, objective, state, steps_per_epoch, steps, best: None })
+    }
+
+    /// The engine with the weights at this moment.
+    pub fn executor(&mut self) -> &mut Executor {
+        &mut self.executor
+    }
+
+    /// Where it stands.
+    pub fn state(&self) -> &FitState {
+        &self.state
+    }
+
+    /// Puts it where another one stood; its tensors are set through [`Fit::executor`], and the best weights here, if they are not the newest.
+    pub fn restore(&mut self, state: FitState, best: Option<Vec<Vec<f32>>>) {
+        (self.state, self.best) = (state, best);
+    }
+
+    /// Steps of the whole fitting.
+    pub fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    /// The weights that count, as the ops read them, in the order of the engine's parameters: the best epoch's, or the newest.
+    pub fn weights(&self) -> Vec<Vec<f32>> {
+        match &self.best {
+            Some(best) => best.clone(),
+            None => self.newest(),
+        }
+    }
+
+    fn newest(&self) -> Vec<Vec<f32>> {
+        (0..self.executor.specs().len()).map(|index| self.executor.effective(index).to_vec()).collect()
+    }
+
+    /// True when training ends: all steps are done, or no epoch was better for too long.
+    pub fn is_done(&self) -> bool {
+        let since = self.state.epochs.iter().rev().take_while(|epoch| !epoch.best).count() as u64;
+        let patience = self.config.select.patience;
+        self.state.step >= self.steps || (patience > 0 && self.choosing() && since >= patience)
+    }
+
+    /// Whether an epoch is chosen: there is something to choose on, and the last does not count.
+    fn choosing(&self) -> bool {
+        self.config.select.by == "loss" && !self.lesson.dev.is_empty()
+    }
+
+    /// Trains until the end of the epoch, `stop`, or the next save.
+    ///
+    /// # Errors
+    /// The loss is no number any more.
+    pub fn go_on(&mut self, stop: &AtomicBool, observer: &mut dyn FitObserver) -> Result<Pause> {
+        if self.is_done() {
+            return Ok(Pause::Done);
+        }
+        let order = self.order(self.state.step / self.steps_per_epoch);
+        loop {
+            if stop.load(Ordering::Relaxed) {
+                return Ok(Pause::Step);
+            }
+            let in_epoch = self.state.step % self.steps_per_epoch;
+            let batch_size = self.config.train.batch_size as usize;
+            let first = in_epoch as usize * batch_size;
+            let examples = &order[first..(first + batch_size).min(order.len())];
+            if !self.step(examples, stop, observer)? {
+                return Ok(Pause::Step);
+            }
+            let end = self.state.step.is_multiple_of(self.steps_per_epoch) || self.state.step == self.steps;
+            if end {
+                self.end_epoch(observer)?;
+                return Ok(if self.is_done() { Pause::Done } else { Pause::Epoch });
+            }
+            let every = self.config.checkpoint.every;
+            if every > 0 && self.state.step.is_multiple_of(every) {
+                return Ok(Pause::Step);
+            }
+        }
+    }
+
+    /// The order of the training examples in an epoch, from 0.
+    fn order(&self, epoch: u64) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..self.lesson.train.len()).collect();
+        let mut rng = SeededRng::new(self.lesson.seed, Purpose::Shuffle, epoch, 0);
+        for at in (1..order.len()).rev() {
+            order.swap(at, rng.below(at as u64 + 1) as usize);
+        }
+        order
+    }
+
+    /// One optimizer step on these examples; false if it was stopped on the way, and then nothing changed.
+    fn step(&mut self, examples: &[usize], stop: &AtomicBool, observer: &mut dyn FitObserver) -> Result<bool> {
+        let start = Instant::now();
+        let epoch = self.state.step / self.steps_per_epoch;
+        let step = self.state.step + 1;
+        let lesson = self.lesson;
+        let chosen: Vec<(&Example, bool)> = examples
+            .iter()
+            .map(|&at| {
+                let flip = || SeededRng::new(lesson.seed, Purpose::Strand, epoch, at as u64).chance(0.5);
+                (lesson.train[at], self.config.data.augment_strands && flip())
+            })
+            .collect();
+        let divisor: f64 = chosen.iter().map(|(example, _)| weight(&self.objective, &example.target)).sum();
+        self.executor.zero_gradients();
+        let mut loss = 0.0;
+        for (micro_step, batch) in (0..).zip(self.batches(&chosen)?) {
+            if stop.load(Ordering::Relaxed) {
+                return Ok(false);
+            }
+            let key = StepKey { seed: lesson.seed, step, micro_step };
+            loss += self.executor.forward_backward(&batch, key, (1.0 / divisor) as f32)?;
+        }
+        let train = &self.config.train;
+        let learning_rate = self.config.schedule(self.steps).rate(step);
+        let check = |what: &'static str, value: f64| {
+            if value.is_finite() {
+                return Ok(());
+            }
+            let hint = "lower `train.learning_rate`, or look for targets of another scale".to_string();
+            Err(Error::Diverged { step, what, hint })
+        };
+        check("loss", loss)?;
+        let norm = self.executor.optimizer_step(&AdamW {
+            lr: learning_rate as f32,
+            beta1: train.beta1 as f32,
+            beta2: train.beta2 as f32,
+            eps: train.eps as f32,
+            weight_decay: train.weight_decay as f32,
+            max_grad_norm: (train.max_grad_norm > 0.0).then_some(train.max_grad_norm as f32),
+            step,
+        });
+        check("gradient", f64::from(norm))?;
+        self.state.step = step;
+        self.state.sums.0 += loss;
+        self.state.sums.1 += divisor;
+        observer.step(&FitProgress {
+            step,
+            steps: self.steps,
+            loss: loss / divisor,
+            learning_rate,
+            examples_per_second: examples.len() as f64 / start.elapsed().as_secs_f64().max(1e-9),
+        });
+        Ok(true)
+    }
+
+    fn end_epoch(&mut self, observer: &mut dyn FitObserver) -> Result<()> {
+        let (loss, divisor) = std::mem::take(&mut self.state.sums);
+        let dev = if self.lesson.dev.is_empty() { None } else { Some(self.measure(self.lesson.dev)?) };
+        let before = self.state.best().and_then(|best| best.dev_loss);
+        let best = match (self.choosing(), dev) {
+            (true, Some((loss, _))) => before.is_none_or(|before| loss < before),
+            _ => true,
+        };
+        self.best = if best { None } else { self.best.take() };
+        let epoch = Epoch {
+            epoch: self.state.epochs.len() as u64 + 1,
+            step: self.state.step,
+            train_loss: loss / divisor,
+            dev_loss: dev.map(|(loss, _)| loss),
+            dev_accuracy: dev.and_then(|(_, accuracy)| accuracy),
+            best,
+        };
+        if best && self.choosing() {
+            // The next epoch overwrites them.
+            self.best = Some(self.newest());
+        }
+        self.state.epochs.push(epoch);
+        observer.epoch(self.state.epochs.last().expect("it was pushed"));
+        Ok(())
+    }
+
+    /// The mean loss of examples without dropout or smoothing, and the share of classes answered right.
+    fn measure(&mut self, examples: &[&Example]) -> Result<(f64, Option<f64>)> {
+        let logits = self.logits(examples)?;
+        let (mut loss, mut divisor, mut right) = (0.0, 0.0, 0);
+        for (example, logits) in examples.iter().zip(&logits) {
+            let weight = weight(&self.objective, &example.target);
+            divisor += weight;
+            loss += weight * plain_loss(&example.target, logits);
+            right += usize::from(example.target.class().is_some_and(|class| class == largest(logits)));
+        }
+        let classes = matches!(self.lesson.task, Task::Binary | Task::MultiClass);
+        Ok((loss / divisor, classes.then(|| right as f64 / examples.len() as f64)))
+    }
+
+    /// The outputs for examples, `[examples][outputs]`, with the weights at this moment.
+    fn logits(&mut self, examples: &[&Example]) -> Result<Vec<Vec<f32>>> {
+        let chosen: Vec<(&Example, bool)> = examples.iter().map(|example| (*example, false)).collect();
+        let mut all = Vec::with_capacity(examples.len());
+        for batch in self.batches(&chosen)? {
+            let logits = self.executor.logits(&batch)?;
+            all.extend(logits.chunks_exact(self.lesson.outputs).map(<[f32]>::to_vec));
+        }
+        Ok(all)
+    }
+
+    /// Examples, each on its own strand or the other, as batches within the capacity.
+    fn batches(&self, chosen: &[(&Example, bool)]) -> Result<Vec<Batch>> {
+        let mut batches = vec![Batch::default()];
+        let mut encoded = Encoded::default();
+        for (example, flip) in chosen {
+            let query = Query::from(*example);
+            if *flip {
+                let (codes, second) = (reversed(query.codes), query.second.map(reversed));
+                let turned = Query { id: query.id, codes: &codes, second: second.as_deref() };
+                self.windows.encode(&turned, &mut encoded)?;
+            } else {
+                self.windows.encode(&query, &mut encoded)?;
+            }
+            let last = batches.last().expect("there is always one");
+            let full = last.input_ids.len() + encoded.ids.len() > self.capacity.tokens
+                || last.sequences() + encoded.offsets.len() - 1 > self.capacity.sequences;
+            if full && last.sequences() > 0 {
+                batches.push(Batch::default());
+            }
+            let batch = batches.last_mut().expect("there is always one");
+            encoded.push_to(batch);
+            match &example.target {
+                Target::Class(class) => batch.labels.push(*class),
+                Target::Labels(labels) => batch.targets.extend(labels.iter().map(|&label| f32::from(u8::from(label)))),
+                Target::Values(values) => batch.targets.extend(values.iter().map(|&value| value as f32)),
+            }
+        }
+        batches.retain(|batch| batch.sequences() > 0);
+        Ok(batches)
+    }
+
+    /// True where the newest weights answer all the same to what was learnt from.
+    ///
+    /// # Errors
+    /// As [`Fit::go_on`].
+    pub fn collapsed(&mut self) -> Result<bool> {
+        let lesson = self.lesson;
+        let asked = &lesson.train[..lesson.train.len().min(ASKED)];
+        let logits = self.logits(asked)?;
+        Ok(is_collapsed(lesson.task, asked.iter().map(|example| &example.target), &logits))
+    }
+}
+
+/// True where answers do not differ though the right ones do: one class, one set of labels, or numbers that vary by less than a hundredth of the targets.
+fn is_collapsed<'a>(task: Task, targets: impl Iterator<Item = &'a Target> + Clone, logits: &[Vec<f32>]) -> bool {
+    let mut others = targets.clone().skip(1);
+    if targets.clone().next().is_none_or(|first| others.all(|target| target == first)) {
+        return false;
+    }
+    match task {
+        Task::Binary | Task::MultiClass => logits.windows(2).all(|pair| largest(&pair[0]) == largest(&pair[1])),
+        Task::MultiLabel => {
+            let set = |logits: &[f32]| answer(task, logits).iter().map(|p| *p > 0.5).collect::<Vec<_>>();
+            logits.windows(2).all(|pair| set(&pair[0]) == set(&pair[1]))
+        }
+        Task::Regression => {
+            let spread = |values: Vec<f64>| {
+                let mean = values.iter().sum::<f64>() / values.len() as f64;
+                values.iter().map(|value| (value - mean).powi(2)).sum::<f64>().sqrt()
+            };
+            (0..logits[0].len()).all(|output| {
+                let right = targets.clone().map(|target| match target {
+                    Target::Values(values) => values[output],
+                    _ => 0.0,
+                });
+                let given = logits.iter().map(|logits| f64::from(logits[output])).collect();
+                spread(given) < 0.01 * spread(right.collect())
+            })
+        }
+    }
+}
+
+fn largest(logits: &[f32]) -> usize {
+    (0..logits.len()).fold(0, |best, at| if logits[at] > logits[best] { at } else { best })
+}
+
+/// What an example counts for in the mean loss: the weight of its class; an output of labels and numbers is one each.
+fn weight(objective: &Objective, target: &Target) -> f64 {
+    match (objective, target) {
+        (Objective::CrossEntropy { weights: Some(weights), .. }, Target::Class(class)) => {
+            f64::from(weights[*class as usize])
+        }
+        (_, Target::Class(_)) => 1.0,
+        (_, Target::Labels(labels)) => labels.len() as f64,
+        (_, Target::Values(values)) => values.len() as f64,
+    }
+}
+
+/// The loss of an example, an output on average, without weights and smoothing.
+fn plain_loss(target: &Target, logits: &[f32]) -> f64 {
+    let logits = logits.iter().map(|&logit| f64::from(logit));
+    match target {
+        Target::Class(class) => {
+            let all: Vec<f64> = logits.collect();
+            let largest = all.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            largest + all.iter().map(|logit| (logit - largest).exp()).sum::<f64>().ln() - all[*class as usize]
+        }
+        Target::Labels(labels) => {
+            let of = |(logit, &yes): (f64, &bool)| if yes { (-logit).exp().ln_1p() } else { logit.exp().ln_1p() };
+            logits.zip(labels).map(of).sum::<f64>() / labels.len() as f64
+        }
+        Target::Values(values) => {
+            logits.zip(values).map(|(output, value)| (output - value).powi(2)).sum::<f64>() / values.len() as f64
+        }
+    }
+}
+
+/// Room for a micro-batch, and for the largest example of all parts.
+fn capacity(windows: &Windows, lesson: &Lesson<'_>, config: &FinetuneConfig) -> Result<Capacity> {
+    let mut encoded = Encoded::default();
+    let (mut tokens, mut sequences) = (0, 1);
+    for example in lesson.train.iter().chain(lesson.dev).chain(lesson.test) {
+        let pair = example.second.is_some();
+        if pair || windows.tokenizer().tokens_of(example.codes.len()) == 0 {
+            // Whatever is wrong with it is said before the first step.
+            windows.encode(&Query::from(*example), &mut encoded)?;
+            tokens = tokens.max(encoded.ids.len());
+        } else {
+            tokens = tokens.max(windows.tokens_of(example.codes.len()));
+            sequences = sequences.max(windows.windows_of(example.codes.len()));
+        }
+    }
+    let step = tokens.saturating_mul(config.train.batch_size as usize);
+    let tokens = tokens.max(MICRO_BATCH_TOKENS.min(step));
+    Ok(Capacity { tokens, masked: 0, sequences: sequences.max(tokens / 3 + 1) })
+}
+
+fn check_memory(graph: &Graph, capacity: &Capacity, config: &FinetuneConfig) -> Result<()> {
+    let needed = Executor::memory(graph, capacity, config.precision(), Mode::Train).total() as u64;
+    match available() {
+        Some(free) if needed as f64 > USABLE * free.bytes as f64 => Err(Error::Memory {
+            needed: gigabytes(needed),
+            available: gigabytes(free.bytes),
+            limit: free.limit,
+            hint: "choose a smaller model, a shorter `data.max_length`, or `--set train.freeze=encoder`".to_string(),
+        }),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,79 @@
+//! What a fine-tuning is: `finetune.toml`, enough to do it again and to ask the model.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use tatabox_core::labelled::{Labelled, Task};
+
+use super::{FinetuneConfig, Source};
+use crate::config::BertConfig;
+use crate::error::{Error, Result};
+
+/// What a fine-tuning is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// What is asked.
+    pub task: Task,
+    /// Names of the classes, labels or numbers, in the order of the model's outputs.
+    pub outputs: Vec<String>,
+    /// The directory of the encoder.
+    pub model: PathBuf,
+    /// SHA-256 of its weights.
+    pub model_sha256: String,
+    /// Everything that decides what is computed.
+    pub config: FinetuneConfig,
+    /// Where the data came from; none where the fine-tuning was one of many that another command did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<Source>,
+}
+
+impl Record {
+    /// Reads `finetune.toml`.
+    ///
+    /// # Errors
+    /// It cannot be read or is not what this program writes.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path).map_err(Error::file("read", path))?;
+        toml::from_str(&text).map_err(|error| {
+            let line = error.span().map_or(1, |span| text[..span.start].matches('\n').count() + 1);
+            Error::format(path, format!(", line {line}"), "the record of a fine-tuning", error.message().to_string(), "")
+        })
+    }
+
+    /// The text of `finetune.toml`.
+    ///
+    /// # Errors
+    /// A path is not UTF-8.
+    pub fn to_toml(&self) -> Result<String> {
+        let text = toml::to_string(self).map_err(|error| Error::Recipe {
+            place: crate::run::FINETUNE.to_string(),
+            what: format!("cannot be written: {error}"),
+            hint: String::new(),
+        })?;
+        Ok(format!("# The resolved configuration of this fine-tuning: running it again is the same run.\n{text}"))
+    }
+
+    /// The configuration of the model in Hugging Face's words: what its outputs are and mean.
+    pub fn bert(&self, encoder: &BertConfig) -> BertConfig {
+        let by_index = self.outputs.iter().enumerate();
+        BertConfig {
+            architectures: vec!["BertForSequenceClassification".to_string()],
+            id2label: Some(by_index.clone().map(|(index, name)| (index.to_string(), name.clone())).collect()),
+            label2id: Some(by_index.map(|(index, name)| (name.clone(), index)).collect()),
+            problem_type: Some(
+                match self.task {
+                    Task::Binary | Task::MultiClass => "single_label_classification",
+                    Task::MultiLabel => "multi_label_classification",
+                    Task::Regression => "regression",
+                }
+                .to_string(),
+            ),
+            ..self.config.bert(encoder)
+        }
+    }
+}
+
+/// The names of a model's outputs for data: its classes or labels, or its targets.
+pub fn outputs_of(data: &Labelled) -> Vec<String> {
+    if data.task == Task::Regression { data.targets.clone() } else { data.id2label.clone() }
+}
