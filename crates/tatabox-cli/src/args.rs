@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::{bench, compare, count, data, demo, evaluate, inspect, mask, pmi, pretrain, simulate};
+use crate::commands::{bench, compare, count, data, demo, evaluate, finetune, inspect, mask, pmi, pretrain, simulate};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -44,6 +44,7 @@ pub struct Machine {
 pub enum Command {
     Pretrain(pretrain::Args),
     Evaluate(evaluate::Args),
+    Finetune(finetune::Args),
     Compare(compare::Args),
     #[command(subcommand)]
     Mask(mask::Verb),

@@ -158,7 +158,12 @@ impl Checkpoints {
     ///
     /// # Errors
     /// A file cannot be written: no space, no permission. What was there before is still there.
-    pub fn write<S: Saved + Clone>(&self, state: &S, tensors: &Tensors<'_>, companions: &Companions) -> Result<PathBuf> {
+    pub fn write<S: Saved + Clone>(
+        &self,
+        state: &S,
+        tensors: &Tensors<'_>,
+        companions: &Companions,
+    ) -> Result<PathBuf> {
         fs::create_dir_all(&self.folder).map_err(Error::file("create", &self.folder))?;
         let mut builder = tempfile::Builder::new();
         builder.prefix(".step-");
@@ -394,7 +399,9 @@ mod tests {
     #[test]
     fn without_a_complete_generation_there_is_an_error() {
         let (_folder, checkpoints) = checkpoints();
-        assert!(checkpoints.newest::<State>().unwrap_err().to_string().contains("expected a complete checkpoint, got none"));
+        assert!(
+            checkpoints.newest::<State>().unwrap_err().to_string().contains("expected a complete checkpoint, got none")
+        );
         fs::remove_file(write(&checkpoints, 5).join(STATE)).unwrap();
         assert!(checkpoints.newest::<State>().unwrap_err().to_string().contains("step-5 is torn"));
     }

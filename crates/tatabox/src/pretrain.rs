@@ -101,7 +101,7 @@ pub fn resume(dir: &Path, cache: &Path, observer: &mut dyn Observer, stop: &Atom
     let run = Run::open(dir, CONFIG)?;
     let config = RunConfig::resolve(Settings::read(&run.path(CONFIG))?)?;
     let bert = config.bert()?;
-    let (state, torn) = run.checkpoints().newest()?;
+    let (state, torn) = run.checkpoints().newest::<State>()?;
     torn.iter().for_each(|what| observer.message(what));
     let dataset = Dataset::read(&run.path(DATASET))?;
     let genome = dataset.open(cache)?;

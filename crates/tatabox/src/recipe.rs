@@ -11,7 +11,7 @@ use tatabox_core::tokenizer::{PAD, Tokenizer, TokenizerConfig};
 use crate::config::{BertConfig, PRESETS, Preset};
 use crate::error::{Error, Result};
 use crate::schedule::{Decay, Schedule};
-use crate::settings::{EITHER_OR, Settings, Value};
+use crate::settings::{EITHER_OR, Settings};
 
 /// Tokens of the shortest `data.max_length`: `[CLS]`, `[SEP]` and a few between them.
 const LEAST_LENGTH: u64 = 8;

@@ -348,14 +348,14 @@ mod tests {
         std::mem::forget(new);
         // The forgotten lock is still held by this process; a killed one would have let it go.
         fs::remove_file(dir.join(LOCK)).unwrap();
-        let run = Run::create(&dir).unwrap().finish("").unwrap();
+        let run = Run::create(&dir).unwrap().finish(CONFIG, "").unwrap();
         assert_eq!(names(run.dir()), [".lock", CONFIG]);
     }
 
     #[test]
     fn two_processes_do_not_work_in_one_run() {
         let (_folder, run) = run();
-        let error = Run::open(run.dir()).unwrap_err();
+        let error = Run::open(run.dir(), CONFIG).unwrap_err();
         assert!(error.to_string().contains("in use by another process"), "{error}");
         let dir = run.dir().to_path_buf();
         drop(run);
@@ -368,7 +368,7 @@ mod tests {
     fn what_is_no_run_cannot_be_resumed() {
         let folder = tempfile::tempdir().unwrap();
         assert!(Run::open(folder.path(), CONFIG).unwrap_err().to_string().contains("is no run"));
-        assert!(Run::open(&folder.path().join("nowhere")).unwrap_err().to_string().contains("does not exist"));
+        assert!(Run::open(&folder.path().join("nowhere"), CONFIG).unwrap_err().to_string().contains("does not exist"));
     }
 
     #[test]

@@ -369,7 +369,12 @@ impl Settings {
         };
         words.ok_or_else(|| {
             let default = default.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(", ");
-            self.refuse(key, value_of(&self.given, key), "must be a text or a list of texts", &format!("set `{key} = [{default}]`"))
+            self.refuse(
+                key,
+                value_of(&self.given, key),
+                "must be a text or a list of texts",
+                &format!("set `{key} = [{default}]`"),
+            )
         })
     }
 

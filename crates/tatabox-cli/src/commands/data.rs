@@ -31,6 +31,13 @@ pub struct Reading {
     /// Tables (CSV, TSV, JSON lines), FASTA, BED, or folders of them; plain or gzip
     #[arg(value_name = "DATA", required = true)]
     pub data: Vec<PathBuf>,
+    #[command(flatten)]
+    pub form: Form,
+}
+
+/// What labelled data looks like, where it does not say so itself.
+#[derive(Debug, clap::Args)]
+pub struct Form {
     /// What is asked of the sequences [default: what the labels say]
     #[arg(long, value_name = "TASK", value_parser = task)]
     pub task: Option<Task>,
@@ -150,11 +157,11 @@ pub fn run(verb: &Verb, settings: &Settings) -> anyhow::Result<ExitCode> {
 }
 
 fn read(reading: &Reading, settings: &Settings) -> anyhow::Result<Labelled> {
-    let genome = if reading.genome.is_empty() { None } else { Some(settings.genome(&reading.genome)?) };
+    let genome = if reading.form.genome.is_empty() { None } else { Some(settings.genome(&reading.form.genome)?) };
     let options = ReadOptions {
-        task: reading.task,
-        sequence_columns: reading.sequence_column.clone(),
-        label_columns: reading.label_column.clone(),
+        task: reading.form.task,
+        sequence_columns: reading.form.sequence_column.clone(),
+        label_columns: reading.form.label_column.clone(),
         genome,
     };
     let spinner = ui::spinner(format!("reading {}", names(&reading.data)));
@@ -189,7 +196,7 @@ fn intervals(args: &IntervalsArgs, settings: &Settings) -> anyhow::Result<()> {
     if let Some(split) = &args.split {
         divide(&mut data, split, args.seed)?;
     }
-    let genome: Vec<String> = args.reading.genome.iter().map(|path| path.display().to_string()).collect();
+    let genome: Vec<String> = args.reading.form.genome.iter().map(|path| path.display().to_string()).collect();
     let split = args.split.as_ref().map_or("as the files have it".into(), Division::to_string);
     let settings = json!({"genome": genome, "split": split, "seed": args.seed});
     save(&data, &args.output, "data intervals", settings, json!({}), args.json)
@@ -283,7 +290,7 @@ fn named<T: std::str::FromStr<Err = tatabox_core::Error>>(text: &str) -> Result<
     text.parse().map_err(|error: tatabox_core::Error| error.to_string())
 }
 
-fn task(text: &str) -> Result<Task, String> {
+pub fn task(text: &str) -> Result<Task, String> {
     named(text)
 }
 
@@ -299,6 +306,6 @@ fn recipe(text: &str) -> Result<Recipe, String> {
     named(text)
 }
 
-fn division(text: &str) -> Result<Division, String> {
+pub fn division(text: &str) -> Result<Division, String> {
     named(text)
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use tatabox::checkpoint::{Best, Checkpoints};
+use tatabox::checkpoint::{Best, Checkpoints, State};
 use tatabox::config::BertConfig;
 use tatabox::dataset::Dataset;
 use tatabox::metrics::{self, Line};
@@ -84,7 +84,7 @@ fn look(run: &Path) -> anyhow::Result<Inspection> {
         };
         checkpoints.push(Checkpoint { step, path: folder.path(step), torn });
     }
-    let state = state.unwrap_or_default();
+    let state: State = state.unwrap_or_default();
     let lines = metrics::read(&run.join(METRICS))?;
     let losses = |held_out: bool| {
         lines.iter().rev().find_map(|line| match line {

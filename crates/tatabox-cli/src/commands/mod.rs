@@ -6,6 +6,7 @@ pub mod count;
 pub mod data;
 pub mod demo;
 pub mod evaluate;
+pub mod finetune;
 pub mod inspect;
 pub mod mask;
 pub mod pmi;

@@ -11,7 +11,7 @@ use tatabox_core::mask::frozen::FrozenMasks;
 use tatabox_engine::{Executor, Mode, Precision};
 
 use super::design::{Design, ResolvedArm};
-use crate::checkpoint::Checkpoints;
+use crate::checkpoint::{Checkpoints, State};
 use crate::data::sampler;
 use crate::error::{Error, Result};
 use crate::evaluate::sequence_nats;

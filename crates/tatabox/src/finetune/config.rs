@@ -9,7 +9,7 @@ use tatabox_engine::{Objective, Precision};
 
 use super::presets::{PRESETS, Preset};
 use crate::config::BertConfig;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::models::bert::WindowPooling;
 use crate::schedule::{Decay, Schedule};
 use crate::settings::{EITHER_OR, Settings};
@@ -167,7 +167,7 @@ impl FinetuneConfig {
         let s = &mut settings;
         for [one, other] in EITHER_OR {
             if s.has(one) && s.has(other) {
-                return Err(s.refuse(one, "given", &format!("`{other}` is given too"), &format!("keep one of them")));
+                return Err(s.refuse(one, "given", &format!("`{other}` is given too"), "keep one of them"));
             }
         }
         let rate = |s: &mut Settings, key: &str, default: f64| s.number(key, default, 0.0..=0.99);
@@ -333,7 +333,8 @@ fn layer_of(name: &str, layers: usize) -> Option<usize> {
 fn resolve_train(s: &mut Settings, hidden: usize) -> Result<TrainSettings> {
     // What serves DNABERT, and more for smaller models.
     let rate = (5e-5 * 768.0 / hidden as f64).clamp(2e-5, 3e-4);
-    let warmup_steps = if s.has("train.warmup_steps") { Some(s.whole("train.warmup_steps", 0, 0..=1 << 40)?) } else { None };
+    let warmup_steps =
+        if s.has("train.warmup_steps") { Some(s.whole("train.warmup_steps", 0, 0..=1 << 40)?) } else { None };
     let warmup_ratio =
         if warmup_steps.is_none() { Some(s.number("train.warmup_ratio", 0.1, 0.0..=1.0)?) } else { None };
     Ok(TrainSettings {
@@ -365,18 +366,4 @@ fn resolve_lora(s: &mut Settings) -> Result<LoraSettings> {
         return Err(s.refuse("lora.targets", format!("`{word}`"), &format!("must be among {}", known.join(", ")), ""));
     }
     Ok(LoraSettings { rank, alpha: s.number("lora.alpha", 2.0 * rank.max(1) as f64, 1e-6..=1e6)?, targets: text })
-}
-
-impl FinetuneConfig {
-    /// The text of the configuration in TOML.
-    ///
-    /// # Errors
-    /// None in practice: every value has a TOML form.
-    pub fn to_toml(&self) -> Result<String> {
-        toml::to_string(self).map_err(|error| Error::Recipe {
-            place: super::FINETUNE.to_string(),
-            what: format!("cannot be written: {error}"),
-            hint: String::new(),
-        })
-    }
 }

@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 use tatabox_core::labelled::{Example, Target, Task};
 use tatabox_core::rng::{Purpose, SeededRng};
 use tatabox_core::tokenizer::Tokenizer;
-use tatabox_engine::{AdamW, Batch, Capacity, Executor, Graph, Mode, Objective, StepKey};
+use tatabox_engine::{AdamW, Batch, Capacity, Executor, Graph, Mode, Objective, ParamSpec, StepKey};
 
 use super::FinetuneConfig;
-use super::classifier::{answer, reversed};
+use super::classifier::reversed;
 use super::pretrained::Pretrained;
 use crate::checkpoint::Saved;
 use crate::error::{Error, Result};
@@ -26,8 +26,6 @@ use crate::windows::{Encoded, Query, Windows};
 const MICRO_BATCH_TOKENS: usize = 4096;
 /// The share of free memory that a fitting may plan for.
 const USABLE: f64 = 0.9;
-/// Training examples that are asked to see whether a model collapsed.
-const ASKED: usize = 1000;
 
 /// What an epoch gave.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -85,8 +83,33 @@ pub struct FitProgress {
     pub examples_per_second: f64,
 }
 
+/// What will happen.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct FitPlan {
+    /// Weights, all of them, and those that learn.
+    pub parameters: (u64, u64),
+    /// Training examples, and those that epochs are chosen on.
+    pub examples: (u64, u64),
+    /// Optimizer steps of an epoch, and of the whole fitting.
+    pub steps: (u64, u64),
+    /// Tokens of the longest example, and in how many windows they are read.
+    pub longest: (u64, u64),
+    /// Bytes of memory that the engine plans.
+    pub memory_bytes: u64,
+    /// `f32` or `bf16`.
+    pub precision: String,
+}
+
 /// Hears of a fitting. Every method may do nothing.
 pub trait FitObserver {
+    /// Before the first step.
+    fn planned(&mut self, plan: &FitPlan) {
+        let _ = plan;
+    }
+    /// Something that the user should know.
+    fn message(&mut self, text: &str) {
+        let _ = text;
+    }
     /// After each step.
     fn step(&mut self, progress: &FitProgress) {
         let _ = progress;
@@ -122,6 +145,7 @@ pub struct Fit<'a> {
     state: FitState,
     steps_per_epoch: u64,
     steps: u64,
+    memory_bytes: u64,
     /// The weights of the best epoch, as the ops read them, where that is not the newest.
     best: Option<Vec<Vec<f32>>>,
 }
@@ -137,15 +161,44 @@ impl<'a> Fit<'a> {
         let bert = config.bert(&pretrained.config);
         let mut graph = sequence_classifier(&bert, lesson.outputs, config.pooling(), objective.clone())?;
         config.adapt(&mut graph, &bert)?;
-        let windows = Windows::new(Tokenizer::new(config.tokenizer.clone())?, config.data.max_length, config.data.overlap);
+        let windows =
+            Windows::new(Tokenizer::new(config.tokenizer.clone())?, config.data.max_length, config.data.overlap);
         let capacity = capacity(&windows, &lesson, config)?;
-        check_memory(&graph, &capacity, config)?;
+        let memory_bytes = check_memory(&graph, &capacity, config)?;
         let mut executor = Executor::new(graph, capacity, config.precision(), Mode::Train)?;
         // The head's stream is the lesson's, so that two draws start from two heads.
         pretrained.load(&mut executor, lesson.seed);
         let (steps_per_epoch, steps) = config.steps(lesson.train.len());
-        let state = FitState::default();
-        Ok(Self { config, lesson, executor, capacity, windows, objective, state, steps_per_epoch, steps, best: None })
+        Ok(Self {
+            config,
+            lesson,
+            executor,
+            capacity,
+            windows,
+            objective,
+            state: FitState::default(),
+            steps_per_epoch,
+            steps,
+            memory_bytes,
+            best: None,
+        })
+    }
+
+    /// What will happen.
+    pub fn plan(&self) -> FitPlan {
+        let all = |of: &dyn Fn(&ParamSpec) -> bool| {
+            self.executor.specs().iter().filter(|spec| of(spec)).map(|spec| spec.len() as u64).sum()
+        };
+        let bases = self.lesson.train.iter().chain(self.lesson.dev).chain(self.lesson.test);
+        let longest = bases.map(|example| example.codes.len()).max().unwrap_or(0);
+        FitPlan {
+            parameters: (all(&|spec| !spec.name.contains(".lora_")), all(&|spec| spec.rate > 0.0)),
+            examples: (self.lesson.train.len() as u64, self.lesson.dev.len() as u64),
+            steps: (self.steps_per_epoch, self.steps),
+            longest: (self.windows.tokens_of(longest) as u64, self.windows.windows_of(longest) as u64),
+            memory_bytes: self.memory_bytes,
+            precision: self.config.train.precision.clone(),
+        }
     }
 
     /// The engine with the weights at this moment.
@@ -168,7 +221,7 @@ impl<'a> Fit<'a> {
         self.steps
     }
 
-    /// The weights that count, as the ops read them, in the order of the engine's parameters: the best epoch's, or the newest.
+    /// The weights that count, as the ops read them, in the order of the classifier's parameters: the best epoch's, or the newest.
     pub fn weights(&self) -> Vec<Vec<f32>> {
         match &self.best {
             Some(best) => best.clone(),
@@ -176,8 +229,14 @@ impl<'a> Fit<'a> {
         }
     }
 
+    /// The parameters that a classifier has: updates of low rank are merged into theirs.
+    pub fn specs(&self) -> impl Iterator<Item = &ParamSpec> {
+        self.executor.specs().iter().filter(|spec| !spec.name.contains(".lora_"))
+    }
+
     fn newest(&self) -> Vec<Vec<f32>> {
-        (0..self.executor.specs().len()).map(|index| self.executor.effective(index).to_vec()).collect()
+        // Updates were added to the graph after all parameters of the model.
+        (0..self.specs().count()).map(|index| self.executor.effective(index).to_vec()).collect()
     }
 
     /// True when training ends: all steps are done, or no epoch was better for too long.
@@ -371,49 +430,9 @@ impl<'a> Fit<'a> {
         batches.retain(|batch| batch.sequences() > 0);
         Ok(batches)
     }
-
-    /// True where the newest weights answer all the same to what was learnt from.
-    ///
-    /// # Errors
-    /// As [`Fit::go_on`].
-    pub fn collapsed(&mut self) -> Result<bool> {
-        let lesson = self.lesson;
-        let asked = &lesson.train[..lesson.train.len().min(ASKED)];
-        let logits = self.logits(asked)?;
-        Ok(is_collapsed(lesson.task, asked.iter().map(|example| &example.target), &logits))
-    }
 }
 
-/// True where answers do not differ though the right ones do: one class, one set of labels, or numbers that vary by less than a hundredth of the targets.
-fn is_collapsed<'a>(task: Task, targets: impl Iterator<Item = &'a Target> + Clone, logits: &[Vec<f32>]) -> bool {
-    let mut others = targets.clone().skip(1);
-    if targets.clone().next().is_none_or(|first| others.all(|target| target == first)) {
-        return false;
-    }
-    match task {
-        Task::Binary | Task::MultiClass => logits.windows(2).all(|pair| largest(&pair[0]) == largest(&pair[1])),
-        Task::MultiLabel => {
-            let set = |logits: &[f32]| answer(task, logits).iter().map(|p| *p > 0.5).collect::<Vec<_>>();
-            logits.windows(2).all(|pair| set(&pair[0]) == set(&pair[1]))
-        }
-        Task::Regression => {
-            let spread = |values: Vec<f64>| {
-                let mean = values.iter().sum::<f64>() / values.len() as f64;
-                values.iter().map(|value| (value - mean).powi(2)).sum::<f64>().sqrt()
-            };
-            (0..logits[0].len()).all(|output| {
-                let right = targets.clone().map(|target| match target {
-                    Target::Values(values) => values[output],
-                    _ => 0.0,
-                });
-                let given = logits.iter().map(|logits| f64::from(logits[output])).collect();
-                spread(given) < 0.01 * spread(right.collect())
-            })
-        }
-    }
-}
-
-fn largest(logits: &[f32]) -> usize {
+pub(super) fn largest(logits: &[f32]) -> usize {
     (0..logits.len()).fold(0, |best, at| if logits[at] > logits[best] { at } else { best })
 }
 
@@ -468,7 +487,8 @@ fn capacity(windows: &Windows, lesson: &Lesson<'_>, config: &FinetuneConfig) -> 
     Ok(Capacity { tokens, masked: 0, sequences: sequences.max(tokens / 3 + 1) })
 }
 
-fn check_memory(graph: &Graph, capacity: &Capacity, config: &FinetuneConfig) -> Result<()> {
+/// Bytes that are needed, where they are there.
+fn check_memory(graph: &Graph, capacity: &Capacity, config: &FinetuneConfig) -> Result<u64> {
     let needed = Executor::memory(graph, capacity, config.precision(), Mode::Train).total() as u64;
     match available() {
         Some(free) if needed as f64 > USABLE * free.bytes as f64 => Err(Error::Memory {
@@ -477,6 +497,6 @@ fn check_memory(graph: &Graph, capacity: &Capacity, config: &FinetuneConfig) -> 
             limit: free.limit,
             hint: "choose a smaller model, a shorter `data.max_length`, or `--set train.freeze=encoder`".to_string(),
         }),
-        _ => Ok(()),
+        _ => Ok(needed),
     }
 }

@@ -36,7 +36,13 @@ impl Record {
         let text = std::fs::read_to_string(path).map_err(Error::file("read", path))?;
         toml::from_str(&text).map_err(|error| {
             let line = error.span().map_or(1, |span| text[..span.start].matches('\n').count() + 1);
-            Error::format(path, format!(", line {line}"), "the record of a fine-tuning", error.message().to_string(), "")
+            Error::format(
+                path,
+                format!(", line {line}"),
+                "the record of a fine-tuning",
+                error.message().to_string(),
+                "",
+            )
         })
     }
 

@@ -2,11 +2,11 @@
 
 use std::sync::atomic::AtomicBool;
 
+use super::FinetuneConfig;
 use super::classifier::Classifier;
 use super::fit::{Fit, Pause};
 use super::pretrained::Pretrained;
 use super::record::Record;
-use super::{FinetuneConfig, Query};
 use crate::error::Result;
 use crate::learner::{Learner, Learnt, Lesson};
 
@@ -45,7 +45,6 @@ impl Learner for FineTuner {
                 Pause::Step => {}
             }
         }
-        let collapsed = fit.collapsed()?;
         let record = Record {
             task: lesson.task,
             outputs: (0..lesson.outputs).map(|output| output.to_string()).collect(),
@@ -61,9 +60,8 @@ impl Learner for FineTuner {
         // Its training memory is free before the classifier takes its own.
         drop(fit);
         let mut classifier = Classifier::with_weights(&record, bert, &weights, self.config.precision())?;
-        let queries: Vec<Query<'_>> = lesson.test.iter().map(|example| Query::from(*example)).collect();
-        let scores = classifier.predict(&queries)?;
-        let scores = scores.into_iter().map(|row| row.into_iter().map(f64::from).collect()).collect();
+        let collapsed = classifier.is_collapsed(lesson.train)?;
+        let scores = classifier.answers(lesson.test)?;
         Ok(Some(Learnt { scores, epochs, best_epoch, collapsed }))
     }
 }
