@@ -28,6 +28,24 @@ pub enum Error {
         /// The names that would work.
         offered: String,
     },
+    /// The GPU, its driver or its libraries cannot do what is needed.
+    #[error("{what}")]
+    Cuda {
+        /// What went wrong.
+        what: String,
+        /// What to do about it.
+        hint: String,
+    },
+    /// The GPU's memory is full.
+    #[error("the GPU has no room for {what}: {} MiB are needed and {} MiB are free", needed >> 20, free >> 20)]
+    GpuMemory {
+        /// What the memory is for.
+        what: String,
+        /// Bytes.
+        needed: usize,
+        /// Bytes.
+        free: usize,
+    },
 }
 
 /// A result of this crate.

@@ -19,14 +19,21 @@ pub mod batch;
 pub mod ops;
 pub mod plan;
 
-pub mod executor;
+pub mod profile;
 pub mod rate;
+
+pub mod cuda;
+pub mod device;
+
+pub mod executor;
 
 pub use batch::{Batch, Capacity};
 pub use element::Precision;
 pub use error::{Error, Result};
-pub use executor::{AdamW, Executor, OpTime};
+pub use executor::{AdamW, Executor};
+pub use device::{Device, DeviceChoice};
 pub use graph::{Graph, Init, NormParams, Objective, ParamId, ParamSpec, Pooling, TensorId};
 pub use isa::Isa;
 pub use philox::StepKey;
 pub use plan::{MemoryPlan, Mode};
+pub use profile::OpTime;

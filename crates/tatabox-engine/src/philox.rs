@@ -102,8 +102,14 @@ pub struct Dropout {
 impl Dropout {
     /// Drops with probability `p`, rounded to 1/65536, and scales what stays so that the expectation is kept exactly. None if nothing is dropped.
     pub fn new(p: f32, key: [u32; 2]) -> Option<Self> {
+        let (threshold, scale) = Self::threshold_and_scale(p);
+        (threshold > 0).then_some(Self { key, threshold, scale })
+    }
+
+    /// What a 16-bit draw must reach to be kept, and what the kept is multiplied with.
+    pub(crate) fn threshold_and_scale(p: f32) -> (u32, f32) {
         let threshold = (p * 65_536.0).round() as u32;
-        (threshold > 0).then(|| Self { key, threshold, scale: 65_536.0 / (65_536 - threshold.min(65_535)) as f32 })
+        (threshold, 65_536.0 / (65_536 - threshold.min(65_535)) as f32)
     }
 
     /// The factors (0 or `scale`) of columns `group * 128 ..` of a row; `plane` tells apart what has the same row (attention heads).

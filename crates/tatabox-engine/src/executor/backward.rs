@@ -30,7 +30,7 @@ impl<E: Element> State<E> {
         for index in (self.first_learning..self.graph.nodes.len()).rev() {
             let start = Instant::now();
             self.backward_node(index, batch, sizes, key, &mut written);
-            self.record(index, sizes, batch, start, true);
+            self.record(index, batch, start, true);
         }
         self.project_low_rank();
     }

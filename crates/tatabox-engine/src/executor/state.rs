@@ -5,12 +5,11 @@ use std::time::Instant;
 
 use half::bf16;
 
-use super::OpTime;
 use crate::batch::{Batch, Capacity};
 use crate::buffer::Buffer;
 use crate::element::{Element, Precision};
 use crate::error::Result;
-use crate::graph::{Graph, Head, Init, Node, NormParams, ParamId, ParamSpec, Pooling, Rows, TensorId};
+use crate::graph::{Graph, Head, Init, NormParams, ParamId, ParamSpec, Pooling, Rows, TensorId};
 use crate::isa::Isa;
 use crate::kernels::epilogue::Store;
 use crate::kernels::gemm::Gemm;
@@ -19,6 +18,7 @@ use crate::ops::adamw::{self, AdamW};
 use crate::ops::{attention, embeddings, linear, norm, pool};
 use crate::philox::{StepKey, fill_normal};
 use crate::plan::{Mode, Slots};
+use crate::profile::{OpTime, add_time, forward_flops};
 
 /// A graph at work in one precision.
 pub(super) struct State<E> {
@@ -123,7 +123,7 @@ impl<E: Element> State<E> {
         for index in 0..self.graph.nodes.len() {
             let start = Instant::now();
             self.forward_node(index, batch, sizes, train);
-            self.record(index, sizes, batch, start, false);
+            self.record(index, batch, start, false);
         }
         let Head { loss, .. } = self.graph.head();
         Ok(self.statistic(loss, sizes))
@@ -255,44 +255,17 @@ impl<E: Element> State<E> {
             );
         }
         self.merge_low_rank();
-        self.add_time("adamw", start.elapsed().as_secs_f64(), 0.0, 0);
+        add_time(&mut self.profile, "adamw", start.elapsed().as_secs_f64(), 0.0, 0);
         norm
     }
 
-    pub(super) fn record(&mut self, index: usize, sizes: Sizes, batch: &Batch, start: Instant, backward: bool) {
+    pub(super) fn record(&mut self, index: usize, batch: &Batch, start: Instant, backward: bool) {
         let seconds = start.elapsed().as_secs_f64();
         let node = &self.graph.nodes[index];
-        let forward_flops = match *node {
-            Node::Linear { x, out, .. } => {
-                let shape = self.linear_sizes(x, out, sizes);
-                Gemm::flops(shape.rows, shape.outputs, shape.inputs)
-            }
-            Node::Loss { x, logits, .. } => {
-                let shape = self.linear_sizes(x, logits, sizes);
-                Gemm::flops(shape.rows, shape.outputs, shape.inputs)
-            }
-            Node::Attention { out, .. } => {
-                let hidden = self.graph.tensors[out.0].columns;
-                let of =
-                    |pair: &[u32]| Gemm::flops((pair[1] - pair[0]) as usize, (pair[1] - pair[0]) as usize, 2 * hidden);
-                batch.offsets.windows(2).map(of).sum()
-            }
-            _ => 0,
-        };
+        let forward_flops = forward_flops(&self.graph, node, batch);
         // Backward: two products for each of the forward; attention computes its scores once more, which is work but not counted as useful.
         let (name, flops) = (node.name(), forward_flops * if backward { 2 } else { 1 });
         let (forward_s, backward_s) = if backward { (0.0, seconds) } else { (seconds, 0.0) };
-        self.add_time(name, forward_s, backward_s, flops);
-    }
-
-    fn add_time(&mut self, op: &str, forward_s: f64, backward_s: f64, matrix_flops: u64) {
-        match self.profile.iter_mut().find(|time| time.op == op) {
-            Some(time) => {
-                time.forward_s += forward_s;
-                time.backward_s += backward_s;
-                time.matrix_flops += matrix_flops;
-            }
-            None => self.profile.push(OpTime { op: op.to_owned(), forward_s, backward_s, matrix_flops }),
-        }
+        add_time(&mut self.profile, name, forward_s, backward_s, flops);
     }
 }

@@ -1,7 +1,7 @@
 //! AdamW against the same formulas in f64.
 
 use crate::SIZES;
-use crate::twin::check::{capacity, executor, isas};
+use crate::twin::check::{capacity, devices, executor};
 use crate::twin::model::{KEY, Sizes, batch, bert, weights};
 use tatabox_engine::{AdamW, Precision};
 
@@ -41,7 +41,7 @@ fn adamw_equals_f64_over_steps_with_and_without_clipping() {
     let (twin, batch) = (bert(sizes), batch(sizes, &[9, 4], 2));
     let start = weights(&twin, 3);
     let decays: Vec<bool> = twin.graph.params().iter().map(|spec| spec.decay).collect();
-    for isa in isas() {
+    for isa in &devices() {
         let mut executor = executor(&twin, &start, capacity(&batch), Precision::F32, isa);
         let mut plain = Plain {
             weights: start.iter().map(|values| values.iter().map(|value| f64::from(*value)).collect()).collect(),

@@ -1,7 +1,7 @@
 //! What must be equal to the last bit: runs, numbers of threads, executors that were used before, orders of sequences.
 
 use crate::SIZES;
-use crate::twin::check::{capacity, executor, isas};
+use crate::twin::check::{capacity, devices, executor};
 use crate::twin::model::{KEY, Sizes, batch, bert, weights};
 use tatabox_engine::{Batch, Capacity, Executor, Precision, StepKey};
 
@@ -18,7 +18,7 @@ fn pass(executor: &mut Executor, batch: &Batch, key: StepKey) -> (u64, Vec<Vec<u
 #[test]
 fn a_step_key_gives_the_same_bytes_every_time_and_another_key_others() {
     let (twin, batch) = (bert(SIZES), batch(SIZES, &[30, 1, 140], 3));
-    for isa in isas() {
+    for isa in &devices() {
         for precision in BOTH {
             let mut executor = executor(&twin, &weights(&twin, 3), capacity(&batch), precision, isa);
             let first = pass(&mut executor, &batch, KEY);
@@ -40,7 +40,7 @@ fn a_step_key_gives_the_same_bytes_every_time_and_another_key_others() {
 fn one_two_and_five_threads_give_the_same_bytes() {
     let sizes = Sizes { heads: 3, dim: 22, vocabulary: 300, inner: 130, ..SIZES };
     let (twin, batch) = (bert(sizes), batch(sizes, &[130, 3, 64, 65, 1], 3));
-    for isa in isas() {
+    for isa in &devices() {
         for precision in BOTH {
             let with = |threads: usize| {
                 let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
@@ -60,7 +60,7 @@ fn nothing_of_a_large_batch_is_left_in_a_small_one() {
     let smalls = [batch(SIZES, &[3, 1], 2), batch(SIZES, &[1], 0), batch(SIZES, &[40, 17], 6)];
     let twin = bert(Sizes { layers: 2, ..SIZES });
     let weights = weights(&twin, 3);
-    for isa in isas() {
+    for isa in &devices() {
         for precision in BOTH {
             let capacity = capacity(&large);
             let mut used = executor(&twin, &weights, capacity, precision, isa);
@@ -92,7 +92,7 @@ fn the_order_of_sequences_changes_no_loss() {
         expected_order.extend(guessed);
     }
     let twin = bert(SIZES);
-    for isa in isas() {
+    for isa in &devices() {
         for precision in BOTH {
             let mut executor = executor(&twin, &weights(&twin, 3), capacity(&forward), precision, isa);
             let losses = executor.evaluate(&forward).unwrap();
@@ -106,7 +106,7 @@ fn the_order_of_sequences_changes_no_loss() {
 fn room_that_is_not_used_changes_nothing() {
     let (twin, batch) = (bert(SIZES), batch(SIZES, &[20, 3], 3));
     let roomy = Capacity { tokens: 999, masked: 500, sequences: 70 };
-    for isa in isas() {
+    for isa in &devices() {
         for precision in BOTH {
             let of = |capacity| pass(&mut executor(&twin, &weights(&twin, 3), capacity, precision, isa), &batch, KEY);
             assert!(of(roomy) == of(capacity(&batch)), "{isa:?} {precision}");

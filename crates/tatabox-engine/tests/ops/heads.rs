@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::SIZES;
 use crate::twin::Twin;
-use crate::twin::check::{capacity, check, executor, isas};
+use crate::twin::check::{capacity, check, devices, executor};
 use crate::twin::model::{KEY, Sizes, classifier, examples, weights};
 use tatabox_engine::{AdamW, Isa, Objective, Precision};
 
@@ -30,7 +30,7 @@ const ADAMW: AdamW =
 fn every_objective_equals_f64_over_examples_of_one_sequence() {
     for objective in objectives(3) {
         let batch = examples(SIZES, &[9, 1, 5, 13], 1, 3);
-        check(&format!("{objective:?}"), &classifier(SIZES, "mean", 3, objective), &batch, &isas());
+        check(&format!("{objective:?}"), &classifier(SIZES, "mean", 3, objective), &batch, &devices());
     }
 }
 
@@ -38,7 +38,7 @@ fn every_objective_equals_f64_over_examples_of_one_sequence() {
 fn one_output_equals_f64() {
     for objective in [Objective::BinaryCrossEntropy { positive_weights: None }, Objective::SquaredError] {
         let batch = examples(SIZES, &[4, 7, 2], 1, 1);
-        check("one output", &classifier(SIZES, "mean", 1, objective), &batch, &isas());
+        check("one output", &classifier(SIZES, "mean", 1, objective), &batch, &devices());
     }
 }
 
@@ -47,7 +47,7 @@ fn every_pooling_equals_f64_over_examples_of_some_sequences() {
     for pooling in ["mean", "max", "attention"] {
         let batch = examples(SIZES, &[9, 1, 5, 13, 6, 3, 8], 3, 2);
         assert_eq!(batch.examples, [0, 3, 6, 7]);
-        check(pooling, &classifier(Sizes { layers: 2, ..SIZES }, pooling, 2, Objective::PLAIN), &batch, &isas());
+        check(pooling, &classifier(Sizes { layers: 2, ..SIZES }, pooling, 2, Objective::PLAIN), &batch, &devices());
     }
 }
 
@@ -65,7 +65,7 @@ fn adapted() -> Twin {
 
 #[test]
 fn low_rank_updates_equal_f64() {
-    check("low rank", &adapted(), &examples(SIZES, &[9, 1, 5, 13], 1, 2), &isas());
+    check("low rank", &adapted(), &examples(SIZES, &[9, 1, 5, 13], 1, 2), &devices());
 }
 
 #[test]

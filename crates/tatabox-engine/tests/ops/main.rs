@@ -10,7 +10,7 @@ mod heads;
 
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
-use twin::check::{check, isas};
+use twin::check::{check, devices};
 use twin::model::{Sizes, around, batch, bert};
 
 const SIZES: Sizes = Sizes { vocabulary: 23, positions: 300, heads: 2, dim: 8, inner: 21, layers: 1, dropout: 0.2 };
@@ -33,13 +33,13 @@ proptest! {
 
     #[test]
     fn embeddings_equal_f64((sizes, lengths, mask_every) in shapes()) {
-        check("embeddings", &around(sizes, |_, x| x), &batch(sizes, &lengths, mask_every), &isas());
+        check("embeddings", &around(sizes, |_, x| x), &batch(sizes, &lengths, mask_every), &devices());
     }
 
     #[test]
     fn linear_equals_f64((sizes, lengths, mask_every) in shapes()) {
         let twin = around(sizes, |twin, x| twin.linear("linear", x, sizes.inner, false));
-        check("linear", &twin, &batch(sizes, &lengths, mask_every), &isas());
+        check("linear", &twin, &batch(sizes, &lengths, mask_every), &devices());
     }
 
     #[test]
@@ -52,7 +52,7 @@ proptest! {
             let normed = twin.residual_norm("norm", again, outer, 0.0);
             twin.linear("last", normed, sizes.inner, true)
         });
-        check("gelu", &twin, &batch(sizes, &lengths, mask_every), &isas());
+        check("gelu", &twin, &batch(sizes, &lengths, mask_every), &devices());
     }
 
     #[test]
@@ -61,7 +61,7 @@ proptest! {
             let qkv = twin.linear("qkv", x, 3 * sizes.hidden(), false);
             twin.attention(qkv, sizes.heads, sizes.dropout)
         });
-        check("attention", &twin, &batch(sizes, &lengths, mask_every), &isas());
+        check("attention", &twin, &batch(sizes, &lengths, mask_every), &devices());
     }
 
     #[test]
@@ -72,12 +72,12 @@ proptest! {
             let y = twin.linear("next", x, sizes.inner.max(3), false);
             twin.norm("norm", y)
         });
-        check("residual norm", &twin, &batch(sizes, &lengths, mask_every), &isas());
+        check("residual norm", &twin, &batch(sizes, &lengths, mask_every), &devices());
     }
 
     #[test]
     fn bert_equals_f64((sizes, lengths, mask_every) in shapes()) {
-        check("bert", &bert(Sizes { layers: 2, ..sizes }), &batch(sizes, &lengths, mask_every), &isas());
+        check("bert", &bert(Sizes { layers: 2, ..sizes }), &batch(sizes, &lengths, mask_every), &devices());
     }
 }
 
@@ -89,29 +89,29 @@ fn attention_equals_f64_over_several_groups_of_dropout_and_blocks_of_rows() {
         twin.attention(qkv, sizes.heads, 0.3)
     });
     for lengths in [&[270][..], &[128, 1, 129, 65]] {
-        check("long attention", &twin, &batch(sizes, lengths, 3), &isas());
+        check("long attention", &twin, &batch(sizes, lengths, 3), &devices());
     }
 }
 
 #[test]
 fn rows_beyond_a_chunk_and_columns_beyond_a_group_of_dropout_equal_f64() {
     let sizes = Sizes { heads: 3, dim: 50, vocabulary: 200, ..SIZES };
-    check("wide", &bert(sizes), &batch(sizes, &[7, 60, 1, 70], 4), &isas());
+    check("wide", &bert(sizes), &batch(sizes, &[7, 60, 1, 70], 4), &devices());
 }
 
 #[test]
 fn one_token_alone_is_a_batch() {
-    check("one token", &bert(SIZES), &batch(SIZES, &[1], 1), &isas());
+    check("one token", &bert(SIZES), &batch(SIZES, &[1], 1), &devices());
 }
 
 #[test]
 fn nothing_to_guess_gives_no_loss_and_no_gradient() {
     let batch = batch(SIZES, &[5, 1, 8], 0);
     assert!(batch.masked_rows.is_empty());
-    check("nothing masked", &bert(SIZES), &batch, &isas());
+    check("nothing masked", &bert(SIZES), &batch, &devices());
 }
 
 #[test]
 fn every_row_may_be_guessed() {
-    check("all masked", &bert(SIZES), &batch(SIZES, &[5, 1, 8], 1), &isas());
+    check("all masked", &bert(SIZES), &batch(SIZES, &[5, 1, 8], 1), &devices());
 }

@@ -1,8 +1,9 @@
 //! Compares an executor with its twin: logits, losses with and without dropout, and the gradient of every parameter.
 
 use super::Twin;
+use super::emulated;
 use super::model::{KEY, draw, weights};
-use tatabox_engine::{Batch, Capacity, Executor, Isa, Mode, Precision};
+use tatabox_engine::{Batch, Capacity, Device, Executor, Isa, Mode, Precision};
 
 /// Room for this batch and no more.
 pub fn capacity(batch: &Batch) -> Capacity {
@@ -10,15 +11,22 @@ pub fn capacity(batch: &Batch) -> Capacity {
 }
 
 /// A training executor with these weights.
-pub fn executor(twin: &Twin, weights: &[Vec<f32>], capacity: Capacity, precision: Precision, isa: Isa) -> Executor {
-    let mut executor = Executor::with_isa(twin.graph.clone(), capacity, precision, Mode::Train, isa).unwrap();
+pub fn executor(
+    twin: &Twin,
+    weights: &[Vec<f32>],
+    capacity: Capacity,
+    precision: Precision,
+    device: impl Into<Device>,
+) -> Executor {
+    let mut executor = Executor::on(&device.into(), twin.graph.clone(), capacity, precision, Mode::Train).unwrap();
     weights.iter().enumerate().for_each(|(index, values)| executor.set_param(index, values));
     executor
 }
 
-/// The instruction sets of this machine (AMX only where the processor has it or a test emulates it).
-pub fn isas() -> Vec<Isa> {
-    Isa::ALL.into_iter().filter(|isa| isa.is_available()).collect()
+/// The devices of this machine: each instruction set (AMX only where the processor has it or a test emulates it), the emulated GPU, and the real one.
+pub fn devices() -> Vec<Device> {
+    let isas = Isa::ALL.into_iter().filter(|isa| isa.is_available()).map(Device::Cpu);
+    isas.chain(emulated::gpus().into_iter().map(Device::Cuda)).collect()
 }
 
 /// Derivatives of the twin's summed loss along sign vectors, by central differences in f64.
@@ -67,20 +75,21 @@ fn length(values: &[f32]) -> f64 {
     values.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>().sqrt()
 }
 
-/// Panics where an executor of one of `isas` and of either precision departs from the twin.
-pub fn check(what: &str, twin: &Twin, batch: &Batch, isas: &[Isa]) {
+/// Panics where an executor on one of `devices` and of either precision departs from the twin.
+pub fn check<D: Clone + Into<Device>>(what: &str, twin: &Twin, batch: &Batch, devices: &[D]) {
     let weights = weights(twin, 3);
     let params: Vec<Vec<f64>> =
         weights.iter().map(|values| values.iter().map(|value| f64::from(*value)).collect()).collect();
     let (logits, losses) = twin.run(&params, batch, None);
     let dropped: f64 = twin.run(&params, batch, Some(KEY)).1.iter().sum();
     let slopes = slopes(twin, &params, batch);
-    for &isa in isas {
+    for device in devices {
+        let isa: Device = device.clone().into();
         for precision in [Precision::F32, Precision::Bf16] {
             let what = format!("{what}, {isa:?}, {precision}, lengths from {:?}", batch.offsets);
             let (of_values, of_slopes) = tolerance(precision);
             let near = |got: f64, expected: f64, scale: f64| (got - expected).abs() <= of_values * (1.0 + scale);
-            let mut executor = executor(twin, &weights, capacity(batch), precision, isa);
+            let mut executor = executor(twin, &weights, capacity(batch), precision, &isa);
             let largest = logits.iter().fold(0f64, |largest, value| largest.max(value.abs()));
             for (index, (got, expected)) in executor.logits(batch).unwrap().iter().zip(&logits).enumerate() {
                 assert!(

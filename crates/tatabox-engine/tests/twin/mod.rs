@@ -2,6 +2,8 @@
 #![allow(dead_code)] // Each test program uses a part of it.
 
 pub mod check;
+#[path = "../cuda/emulated/mod.rs"]
+pub mod emulated;
 pub mod model;
 pub mod plain;
 

@@ -2,6 +2,7 @@
 // a lane 8 neighbours.
 
 const u32 NONE = 0xffffffffu;
+#define INFINITE __uint_as_float(0x7f800000u)
 
 #if BF16
 typedef u16 E;

@@ -283,7 +283,7 @@ KERNEL(256) cross_entropy(const float* logits, u32 width, const u32* labels, u32
     SHARED(float, shared);
     const u32 row = blockIdx.x, lane = threadIdx.x % 32, warp = threadIdx.x / 32, label = labels[row];
     const float* mine = logits + (u64)row * width;
-    float largest = -INFINITY, total = 0.0f;
+    float largest = -INFINITE, total = 0.0f;
     if (label != NONE) {
         for (u32 column = threadIdx.x; column < vocabulary; column += 256) {
             const float value = mine[column];
@@ -295,7 +295,7 @@ KERNEL(256) cross_entropy(const float* logits, u32 width, const u32* labels, u32
         }
     }
     const float warp_largest = warp_max(largest);
-    const float warp_total = warp_sum(largest == -INFINITY ? 0.0f : total * expf(largest - warp_largest));
+    const float warp_total = warp_sum(largest == -INFINITE ? 0.0f : total * expf(largest - warp_largest));
     if (lane == 0) {
         shared[warp] = warp_largest;
         shared[8 + warp] = warp_total;
@@ -304,7 +304,7 @@ KERNEL(256) cross_entropy(const float* logits, u32 width, const u32* labels, u32
     largest = shared[0];
     for (int one = 1; one < 8; one++) largest = fmaxf(largest, shared[one]);
     total = 0.0f;
-    for (int one = 0; one < 8; one++) total += shared[one] == -INFINITY ? 0.0f : shared[8 + one] * expf(shared[one] - largest);
+    for (int one = 0; one < 8; one++) total += shared[one] == -INFINITE ? 0.0f : shared[8 + one] * expf(shared[one] - largest);
     if (threadIdx.x == 0) loss[row] = label == NONE ? 0.0f : largest + logf(total) - mine[label];
     if (gradient == 0) return;
     const float factor = label == NONE ? 0.0f : *scale / total;
