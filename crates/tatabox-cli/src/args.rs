@@ -4,8 +4,9 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use tatabox_engine::DeviceChoice;
 
-use crate::commands::{bench, compare, count, data, demo, evaluate, finetune, inspect, mask, pmi, pretrain, simulate};
+use crate::commands::{bench, compare, count, data, demo, devices, evaluate, finetune, inspect, mask, pmi, pretrain, simulate};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -34,6 +35,9 @@ pub struct Machine {
     /// How many threads compute. The results do not depend on it [default: one a core]
     #[arg(long, global = true, value_name = "N", help_heading = "Machine")]
     pub threads: Option<NonZeroUsize>,
+    /// What computes: auto (a GPU if there is one that can be used, else the processor), cpu, cuda, cuda:1
+    #[arg(long, global = true, value_name = "DEVICE", default_value = "auto", help_heading = "Machine")]
+    pub device: DeviceChoice,
     /// Where converted genomes are kept [default: $TATABOX_CACHE, $XDG_CACHE_HOME/tatabox, or ~/.cache/tatabox]
     #[arg(long, global = true, value_name = "DIR", help_heading = "Machine")]
     pub cache: Option<PathBuf>,
@@ -56,6 +60,7 @@ pub enum Command {
     Simulate(simulate::Args),
     #[command(subcommand)]
     Bench(bench::Verb),
+    Devices(devices::Args),
     Demo(demo::Args),
 }
 

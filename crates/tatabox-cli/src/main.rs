@@ -44,6 +44,7 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Inspect(args) => commands::inspect::run(args)?,
         Command::Simulate(args) => commands::simulate::run(args)?,
         Command::Bench(verb) => commands::bench::run(verb)?,
+        Command::Devices(args) => commands::devices::run(args)?,
         Command::Demo(args) => return commands::demo::run(args, &settings),
     }
     Ok(ExitCode::SUCCESS)

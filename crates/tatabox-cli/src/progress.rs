@@ -6,8 +6,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tatabox::observer::{Observer, Progress};
 use tatabox::plan::Plan;
 use tatabox_core::score::Scores;
-use tatabox_engine::rate::matrix_rate;
-use tatabox_engine::{Isa, Precision};
+use tatabox_engine::{Device, Precision};
 
 use crate::ui;
 
@@ -33,7 +32,10 @@ impl Words {
 impl Observer for Words {
     fn planned(&mut self, plan: &Plan) {
         let precision = if plan.precision == "bf16" { Precision::Bf16 } else { Precision::F32 };
-        self.peak = Isa::detect().ok().map(|isa| matrix_rate(precision, isa));
+        self.peak = Device::selected().and_then(|device| device.matrix_rate(precision)).ok();
+        if let Some(why) = Device::passed_over() {
+            self.line(format!("computing on the processor: {why}"));
+        }
         self.line(described(plan, self.peak).trim_end().to_string());
         let style = "{bar:30.cyan} {percent:>3} %  {msg}";
         let style = ProgressStyle::with_template(style).expect("the template is a constant");

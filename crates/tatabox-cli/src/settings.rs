@@ -26,6 +26,7 @@ impl Settings {
                 .build_global()
                 .with_context(|| format!("could not start {threads} threads"))?;
         }
+        tatabox_engine::Device::choose(machine.device);
         let cache = match &machine.cache {
             Some(cache) => cache.clone(),
             None => default_cache(|name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from))

@@ -1,7 +1,7 @@
 //! Where graphs run: on the processor, or on a GPU.
 
 use std::str::FromStr;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use crate::batch::Capacity;
 use crate::cuda::{self, Gpu, Places};
@@ -60,7 +60,8 @@ impl From<&Device> for Device {
     }
 }
 
-static SELECTED: OnceLock<Device> = OnceLock::new();
+static CHOICE: OnceLock<DeviceChoice> = OnceLock::new();
+static SELECTED: Mutex<Option<(Device, Option<Error>)>> = Mutex::new(None);
 
 impl Device {
     /// Opens what is asked for. `auto` without a GPU that can be used is the processor; why is in the second value where a driver was there.
@@ -82,17 +83,27 @@ impl Device {
         }
     }
 
-    /// Makes a device the one that every [`crate::Executor`] of this process runs on from now on; the first one that is selected stays.
-    pub fn select(self) {
-        let _ = SELECTED.set(self);
+    /// Says what every [`crate::Executor`] of this process shall run on; the first choice stays. It is opened when it is first needed.
+    pub fn choose(choice: DeviceChoice) {
+        let _ = CHOICE.set(choice);
     }
 
-    /// The selected device; the processor if none was.
+    /// The chosen device; the processor if nothing was chosen.
     ///
     /// # Errors
-    /// `TATABOX_CPU` asks for kernels that this processor does not have.
+    /// It cannot be used: with the reason and what to do.
     pub fn selected() -> Result<Self> {
-        SELECTED.get().map_or_else(|| Isa::detect().map(Device::Cpu), |device| Ok(device.clone()))
+        let mut selected = SELECTED.lock().expect("nobody panics with it");
+        if selected.is_none() {
+            *selected = Some(Device::open(CHOICE.get().copied().unwrap_or(DeviceChoice::Cpu))?);
+        }
+        let (device, _) = selected.as_ref().expect("just opened");
+        Ok(device.clone())
+    }
+
+    /// Why a GPU that is there was passed over for the processor, once [`Device::selected`] was asked.
+    pub fn passed_over() -> Option<Error> {
+        SELECTED.lock().expect("nobody panics with it").as_ref().and_then(|(_, why)| why.clone())
     }
 
     /// In one word: `avx512`, `cuda`, …

@@ -1,7 +1,7 @@
 //! What can go wrong in the engine: every case is a caller's request that does not fit the graph or the machine.
 
 /// The error of this crate.
-#[derive(Debug, thiserror::Error, PartialEq)]
+#[derive(Clone, Debug, thiserror::Error, PartialEq)]
 #[non_exhaustive]
 pub enum Error {
     /// A batch does not fit the capacity that memory was planned for.

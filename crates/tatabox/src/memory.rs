@@ -24,6 +24,17 @@ pub fn available() -> Option<Available> {
     }
 }
 
+/// The memory that is free for the engine: the GPU's where one was chosen, else as [`available`].
+///
+/// # Errors
+/// The chosen GPU cannot be used.
+pub fn available_to_engine() -> crate::error::Result<Option<Available>> {
+    match tatabox_engine::Device::selected()? {
+        tatabox_engine::Device::Cpu(_) => Ok(available()),
+        tatabox_engine::Device::Cuda(gpu) => Ok(Some(Available { bytes: gpu.free_bytes()?, limit: "this GPU" })),
+    }
+}
+
 /// Bytes that are free on the device where `path` is, or will be; `None` where the system does not say.
 #[cfg(unix)]
 pub fn free_space(path: &Path) -> Option<u64> {

@@ -6,15 +6,16 @@ use std::time::Instant;
 use serde::Serialize;
 use tatabox_core::corpus::Sampler;
 use tatabox_core::tokenizer::Tokenizer;
-use tatabox_engine::{Batch, Capacity, Executor, Graph, MemoryPlan, Mode, Precision, StepKey};
+use tatabox_engine::{Batch, Capacity, Device, Executor, Graph, MemoryPlan, Mode, Precision, StepKey};
 
 use crate::config::BertConfig;
 use crate::error::{Error, Result};
-use crate::memory::{Available, available, free_space};
+use crate::memory::{Available, available_to_engine, free_space};
 use crate::recipe::{RunConfig, StepSize};
 
-/// Tokens that are computed at once if nothing else is asked and memory allows: enough to keep every core at work.
+/// Tokens that are computed at once if nothing else is asked and memory allows: enough to keep every core, or a whole GPU, at work.
 const MICRO_BATCH_TOKENS: usize = 8192;
+const GPU_MICRO_BATCH_TOKENS: usize = 65_536;
 /// The share of free memory that a run may plan for; the rest is for the genome's pages and what others take meanwhile.
 const USABLE: f64 = 0.9;
 /// How long a run without `train.steps` shall take, and how often it shall read the genome at most.
@@ -95,7 +96,7 @@ pub fn capacity(config: &RunConfig, tokens: usize) -> Result<Capacity> {
 /// # Errors
 /// [`Error::Memory`] where not even one sample at a time fits.
 pub fn fitting_capacity(config: &RunConfig, graph: &Graph) -> Result<Capacity> {
-    fit(config, graph, available())
+    fit(config, graph, available_to_engine()?)
 }
 
 fn fit(config: &RunConfig, graph: &Graph, free: Option<Available>) -> Result<Capacity> {
@@ -104,10 +105,12 @@ fn fit(config: &RunConfig, graph: &Graph, free: Option<Available>) -> Result<Cap
         StepSize::Tokens(tokens) => tokens as usize,
     };
     let asked = config.train.micro_batch_tokens as usize;
-    let mut tokens = if asked > 0 { asked } else { most.min(MICRO_BATCH_TOKENS) };
+    let on_gpu = matches!(Device::selected()?, Device::Cuda(_));
+    let usual = if on_gpu { GPU_MICRO_BATCH_TOKENS } else { MICRO_BATCH_TOKENS };
+    let mut tokens = if asked > 0 { asked } else { most.min(usual) };
     loop {
         let capacity = capacity(config, tokens)?;
-        let needed = memory(config, graph, &capacity).total() as u64;
+        let needed = memory(config, graph, &capacity)?.total() as u64;
         match free {
             Some(free) if needed as f64 > USABLE * free.bytes as f64 => {
                 // A number that the configuration gives is part of the run and is not changed silently.
@@ -149,8 +152,8 @@ fn check_free(checkpoint_bytes: u64, config: &RunConfig, output: &Path, free: Op
     }
 }
 
-fn memory(config: &RunConfig, graph: &Graph, capacity: &Capacity) -> MemoryPlan {
-    Executor::memory(graph, capacity, precision(config), Mode::Train)
+fn memory(config: &RunConfig, graph: &Graph, capacity: &Capacity) -> Result<MemoryPlan> {
+    Ok(Executor::memory(graph, capacity, precision(config), Mode::Train)?)
 }
 
 pub(crate) fn gigabytes(bytes: u64) -> String {
@@ -173,9 +176,11 @@ pub fn measure(config: &RunConfig, vocab_size: usize, executor: &mut Executor, c
         batch.push((0..length).map(id), (1..=masked).map(|at| (at as u32, id(at))));
     }
     let mut seconds = f64::INFINITY;
+    executor.finish()?;
     for round in 0..2 {
         let start = Instant::now();
         executor.forward_backward(&batch, StepKey { seed: config.seed, step: 0, micro_step: round }, 1e-6)?;
+        executor.finish()?;
         seconds = start.elapsed().as_secs_f64();
     }
     executor.zero_gradients();
@@ -216,11 +221,11 @@ pub fn plan(
         passes: tokens * config.tokenizer.stride as f64 / sampler.usable_bases().max(1) as f64,
         micro_batch_tokens: capacity.tokens,
         flops_per_token: bert.flops_per_token(mean_length(config), mask_rate(config)?),
-        memory_bytes: memory(config, graph, capacity).total() as u64,
-        available_bytes: available().map(|free| free.bytes),
+        memory_bytes: memory(config, graph, capacity)?.total() as u64,
+        available_bytes: available_to_engine()?.map(|free| free.bytes),
         checkpoint_bytes: 12 * parameters,
         precision: config.train.precision.clone(),
-        kernels: tatabox_engine::Isa::detect()?.name().to_string(),
+        kernels: Device::selected()?.name().to_string(),
         tokens_per_second,
         seconds: left * tokens_per_step / tokens_per_second,
     })
@@ -251,7 +256,7 @@ mod tests {
     fn with_little_memory_the_step_is_cut_and_with_too_little_it_is_refused() {
         let config = config(&["train.batch_size=128"]);
         let graph = graph(&config);
-        let at = |tokens: usize| memory(&config, &graph, &capacity(&config, tokens).unwrap()).total() as u64;
+        let at = |tokens: usize| memory(&config, &graph, &capacity(&config, tokens).unwrap()).unwrap().total() as u64;
         let enough = (at(2048) as f64 / USABLE) as u64 + 1;
         let tokens = fit(&config, &graph, free(enough)).unwrap().tokens;
         assert!((64..=2048).contains(&tokens), "{tokens}");

@@ -11,7 +11,7 @@ use tatabox_core::genome::Genome;
 use tatabox_core::mask::MaskStrategy;
 use tatabox_core::mask::frozen::FrozenMasks;
 use tatabox_core::tokenizer::Tokenizer;
-use tatabox_engine::{Executor, Isa, Mode};
+use tatabox_engine::{Device, Executor, Isa, Mode};
 
 use crate::checkpoint::{Checkpoints, Companions, State};
 use crate::config::BertConfig;
@@ -227,12 +227,12 @@ impl Prepared {
     }
 }
 
-/// Where the processor multiplies bf16 matrices itself, that is several times faster and learns as well; a recipe's own word wins.
+/// Where the processor or a GPU multiplies bf16 matrices itself, that is several times faster and learns as well; a recipe's own word wins.
 ///
 /// # Errors
-/// `TATABOX_CPU` asks for kernels that this machine lacks.
+/// The chosen device cannot be used.
 pub fn default_precision(settings: &mut Settings) -> Result<()> {
-    if Isa::detect()? == Isa::Amx {
+    if matches!(Device::selected()?, Device::Cpu(Isa::Amx) | Device::Cuda(_)) {
         settings.default_to("train.precision", Value::Text("bf16".to_string()), "this machine");
     }
     Ok(())

@@ -5,6 +5,7 @@ pub mod compare;
 pub mod count;
 pub mod data;
 pub mod demo;
+pub mod devices;
 pub mod evaluate;
 pub mod finetune;
 pub mod inspect;

@@ -17,7 +17,7 @@ use crate::graph::{Graph, Init, LowRank, TensorId};
 use crate::ops::adamw::AdamW;
 use crate::philox::{StepKey, fill_normal};
 use crate::plan::{MemoryPlan, Mode};
-use crate::profile::OpTime;
+use crate::profile::{OpTime, add_time};
 
 /// Shapes whose launches are kept; a hundred bytes of the machine and some kilobytes of the driver each.
 const MOST_RECORDINGS: usize = 256;
@@ -487,13 +487,27 @@ impl State {
 
     pub fn optimizer_step(&mut self, adamw: &AdamW) -> f32 {
         self.forget_mirrors();
-        match self.step(adamw) {
+        let stepped = match self.profiling {
+            true => self.timed_step(adamw),
+            false => self.step(adamw),
+        };
+        match stepped {
             Ok(norm) => norm,
             Err(error) => {
                 self.note(Err(error));
                 f32::NAN
             }
         }
+    }
+
+    fn timed_step(&mut self, adamw: &AdamW) -> Result<f32> {
+        let [start, end] = [Event::new(&self.gpu.driver, true)?, Event::new(&self.gpu.driver, true)?];
+        self.stream.record_event(&start)?;
+        let norm = self.step(adamw)?;
+        self.stream.record_event(&end)?;
+        end.wait()?;
+        add_time(&mut self.profile, "adamw", start.seconds_until(&end)?, 0.0, 0);
+        Ok(norm)
     }
 
     fn step(&mut self, adamw: &AdamW) -> Result<f32> {
@@ -594,6 +608,12 @@ impl State {
 
     pub(super) fn product(&self, product: &Product) -> Result<()> {
         self.gpu.products.start(&self.stream, &self.workspace, product, !self.recording.get())
+    }
+
+    pub fn finish(&mut self) -> Result<()> {
+        self.gpu.driver.bind()?;
+        self.stream.wait()?;
+        self.broken.take().map_or(Ok(()), Err)
     }
 
     pub fn set_profiling(&mut self, profiling: bool) {

@@ -86,9 +86,12 @@ impl Executor {
         Ok(Self { inner })
     }
 
-    /// The memory that an executor will hold.
-    pub fn memory(graph: &Graph, capacity: &Capacity, precision: Precision, mode: Mode) -> MemoryPlan {
-        MemoryPlan::of(graph, capacity, precision, mode)
+    /// The memory that an executor will hold on the selected device.
+    ///
+    /// # Errors
+    /// The device cannot be used, or not for this graph.
+    pub fn memory(graph: &Graph, capacity: &Capacity, precision: Precision, mode: Mode) -> Result<MemoryPlan> {
+        Device::selected()?.memory(graph, capacity, precision, mode)
     }
 
     /// The precision of matrix products and activations.
@@ -197,6 +200,14 @@ impl Executor {
     /// Starts the profile anew.
     pub fn reset_profile(&mut self) {
         each!(&mut self.inner, state => state.profile.clear(), gpu => gpu.reset_profile());
+    }
+
+    /// Waits until everything that was asked for is done: a GPU works while its caller goes on.
+    ///
+    /// # Errors
+    /// The GPU failed.
+    pub fn finish(&mut self) -> Result<()> {
+        if let Inner::Cuda(gpu) = &mut self.inner { gpu.finish() } else { Ok(()) }
     }
 
     /// Whether the time of each op is measured. On the processor it always is; on a GPU, where that keeps launches from running ahead, only if it is asked

@@ -17,7 +17,7 @@ use super::pretrained::Pretrained;
 use crate::checkpoint::Saved;
 use crate::error::{Error, Result};
 use crate::learner::Lesson;
-use crate::memory::available;
+use crate::memory::available_to_engine;
 use crate::models::bert::sequence_classifier;
 use crate::plan::gigabytes;
 use crate::windows::{Encoded, Query, Windows};
@@ -489,8 +489,8 @@ fn capacity(windows: &Windows, lesson: &Lesson<'_>, config: &FinetuneConfig) -> 
 
 /// Bytes that are needed, where they are there.
 fn check_memory(graph: &Graph, capacity: &Capacity, config: &FinetuneConfig) -> Result<u64> {
-    let needed = Executor::memory(graph, capacity, config.precision(), Mode::Train).total() as u64;
-    match available() {
+    let needed = Executor::memory(graph, capacity, config.precision(), Mode::Train)?.total() as u64;
+    match available_to_engine()? {
         Some(free) if needed as f64 > USABLE * free.bytes as f64 => Err(Error::Memory {
             needed: gigabytes(needed),
             available: gigabytes(free.bytes),
