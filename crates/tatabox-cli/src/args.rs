@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use tatabox_engine::DeviceChoice;
 
-use crate::commands::{bench, compare, count, data, demo, devices, evaluate, finetune, inspect, mask, pmi, pretrain, simulate};
+use crate::commands::{
+    bench, compare, count, data, demo, devices, evaluate, finetune, inspect, mask, pmi, predict, pretrain, simulate,
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -49,6 +51,7 @@ pub enum Command {
     Pretrain(pretrain::Args),
     Evaluate(evaluate::Args),
     Finetune(finetune::Args),
+    Predict(predict::Args),
     Compare(compare::Args),
     #[command(subcommand)]
     Mask(mask::Verb),

@@ -35,6 +35,7 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
     match &cli.command {
         Command::Pretrain(args) => return commands::pretrain::run(args, &settings),
         Command::Finetune(args) => return commands::finetune::run(args, &settings),
+        Command::Predict(args) => return commands::predict::run(args, &settings),
         Command::Compare(args) => return commands::compare::run(args, &settings),
         Command::Evaluate(args) => commands::evaluate::run(args, &settings)?,
         Command::Mask(verb) => commands::mask::run(verb, &settings)?,

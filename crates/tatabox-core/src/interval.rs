@@ -32,6 +32,20 @@ impl Interval {
     /// # Errors
     /// [`crate::Error::Data`] where the genome has no such contig or the contig ends before the interval does; both name what the genome has.
     pub fn read(&self, genome: &Genome) -> Result<Vec<u8>> {
+        let contig = self.check(genome)?;
+        let mut codes = Vec::new();
+        genome.read(contig, self.start..self.end, &mut codes);
+        if self.reverse {
+            seq::reverse_complement(&mut codes);
+        }
+        Ok(codes)
+    }
+
+    /// The index of its contig, if it lies on the genome.
+    ///
+    /// # Errors
+    /// As [`Interval::read`].
+    pub fn check(&self, genome: &Genome) -> Result<usize> {
         let contig = find(genome, &self.contig)?;
         let bases = genome.contigs()[contig].bases;
         if self.start >= self.end || self.end > bases {
@@ -43,12 +57,7 @@ impl Interval {
                 "are the positions those of another assembly (hg19, hg38)? They are 0-based and half-open, as in BED";
             return Err(crate::Error::Data { what, hint: hint.into() });
         }
-        let mut codes = Vec::new();
-        genome.read(contig, self.start..self.end, &mut codes);
-        if self.reverse {
-            seq::reverse_complement(&mut codes);
-        }
-        Ok(codes)
+        Ok(contig)
     }
 }
 

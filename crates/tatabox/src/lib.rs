@@ -52,6 +52,8 @@ pub mod windows;
 
 pub mod finetune;
 
+pub mod predict;
+
 pub mod bench;
 
 pub use error::{Error, Result};

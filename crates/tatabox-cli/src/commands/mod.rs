@@ -11,5 +11,6 @@ pub mod finetune;
 pub mod inspect;
 pub mod mask;
 pub mod pmi;
+pub mod predict;
 pub mod pretrain;
 pub mod simulate;
