@@ -259,7 +259,7 @@ impl<'a> Fit<'a> {
         if self.is_done() {
             return Ok(Pause::Done);
         }
-        let order = self.order(self.state.step / self.steps_per_epoch);
+        let order = order(self.lesson.seed, self.state.step / self.steps_per_epoch, self.lesson.train.len());
         loop {
             if stop.load(Ordering::Relaxed) {
                 return Ok(Pause::Step);
@@ -281,16 +281,6 @@ impl<'a> Fit<'a> {
                 return Ok(Pause::Step);
             }
         }
-    }
-
-    /// The order of the training examples in an epoch, from 0.
-    fn order(&self, epoch: u64) -> Vec<usize> {
-        let mut order: Vec<usize> = (0..self.lesson.train.len()).collect();
-        let mut rng = SeededRng::new(self.lesson.seed, Purpose::Shuffle, epoch, 0);
-        for at in (1..order.len()).rev() {
-            order.swap(at, rng.below(at as u64 + 1) as usize);
-        }
-        order
     }
 
     /// One optimizer step on these examples; false if it was stopped on the way, and then nothing changed.
@@ -430,6 +420,16 @@ impl<'a> Fit<'a> {
         batches.retain(|batch| batch.sequences() > 0);
         Ok(batches)
     }
+}
+
+/// The order in which an epoch, from 0, takes so many training examples: step after step, `batch_size` of them.
+pub fn order(seed: u64, epoch: u64, examples: usize) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..examples).collect();
+    let mut rng = SeededRng::new(seed, Purpose::Shuffle, epoch, 0);
+    for at in (1..order.len()).rev() {
+        order.swap(at, rng.below(at as u64 + 1) as usize);
+    }
+    order
 }
 
 pub(super) fn largest(logits: &[f32]) -> usize {

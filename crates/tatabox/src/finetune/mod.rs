@@ -28,7 +28,7 @@ mod run;
 
 pub use classifier::{Classifier, Query};
 pub use config::FinetuneConfig;
-pub use fit::{Epoch, Fit, FitObserver, FitPlan, FitProgress, FitState, Pause};
+pub use fit::{Epoch, Fit, FitObserver, FitPlan, FitProgress, FitState, Pause, order};
 pub use presets::{PRESETS, Preset};
 pub use pretrained::Pretrained;
 pub use record::Record;

@@ -5,9 +5,11 @@
 //! 0.6 GB from PyPI, about a minute. `cargo test` always runs these tests. Where the environment cannot be made (no network, no Python 3.11),
 //! a line on stderr that begins with `skipped:` says why, and they pass.
 
-#[path = "commands/shell.rs"]
+#[path = "../commands/shell.rs"]
 #[allow(dead_code, reason = "the other whole-command tests use the rest")]
 mod shell;
+
+mod fine_tuning;
 
 use std::fs::{self, File};
 use std::io::Write;
