@@ -21,7 +21,7 @@ pub fn folder() -> &'static Path {
 pub fn places() -> Option<Places> {
     static BUILT: OnceLock<bool> = OnceLock::new();
     let built = *BUILT.get_or_init(|| {
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cuda/emulated");
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tatabox-engine/tests/cuda/emulated");
         let compiler = std::env::var("CXX").unwrap_or_else(|_| "c++".into());
         let library = folder().join("libemulated.so");
         let mut command = Command::new(&compiler);

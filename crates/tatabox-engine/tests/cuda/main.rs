@@ -1,0 +1,274 @@
+//! What is special about GPUs; the ops themselves are tested on them as on the processor, by `tests/ops`.
+
+#[path = "../twin/mod.rs"]
+mod twin;
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::Arc;
+
+use half::bf16;
+use tatabox_engine::cuda::{Gpu, KernelCompiler, KernelSource, Places};
+use tatabox_engine::{AdamW, Batch, Capacity, Device, Error, Executor, Isa, Mode, Precision, StepKey};
+use twin::check::{capacity, executor};
+use twin::emulated;
+use twin::model::{KEY, Sizes, batch, bert, weights};
+
+const SIZES: Sizes = Sizes { vocabulary: 23, positions: 300, heads: 2, dim: 8, inner: 21, layers: 2, dropout: 0.2 };
+
+/// Past the capture of the test harness: a test that was skipped must not look like one that passed.
+fn say(words: &str) {
+    let _ = writeln!(std::io::stderr(), "{words}");
+}
+
+/// NVRTC: this machine's, or PyPI's.
+fn compiler() -> Option<KernelCompiler> {
+    let cache = None;
+    if let Ok(compiler) = KernelCompiler::open(&Places { cache: cache.clone(), ..Places::from_environment() }, None) {
+        return Some(compiler);
+    }
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cuda/nvrtc.py");
+    // Without a network, pip would try again for minutes.
+    let output = Command::new("python3").arg(script).env("PIP_RETRIES", "1").env("PIP_DEFAULT_TIMEOUT", "15").output();
+    let why = match output {
+        Ok(output) if output.status.success() => {
+            let folder = PathBuf::from(String::from_utf8(output.stdout).unwrap().trim());
+            return Some(KernelCompiler::open(&Places { libraries: vec![folder], cache }, None).unwrap());
+        }
+        Ok(output) => String::from_utf8_lossy(&output.stderr).trim().to_string(),
+        Err(error) => format!("python3 does not start: {error}"),
+    };
+    say(&format!("skipped: the kernels are not compiled for GPUs, there is no NVRTC: {why}"));
+    None
+}
+
+#[test]
+fn every_kernel_compiles_for_three_generations_of_cards() {
+    let Some(compiler) = compiler() else { return };
+    let mut sources = vec![KernelSource::Rows];
+    sources.extend([16, 32, 64, 128].map(KernelSource::Attention));
+    for capability in [80, 90, 100] {
+        for precision in [Precision::F32, Precision::Bf16] {
+            for &source in &sources {
+                // The heads of published models on all; the others once.
+                if capability != 90 && matches!(source, KernelSource::Attention(head) if head != 64) {
+                    continue;
+                }
+                let image = compiler.compile(source, precision, capability).unwrap_or_else(|error| panic!("{error}"));
+                assert!(image.starts_with(b"\x7fELF"), "{source:?} {precision} {capability}: no machine code");
+            }
+        }
+    }
+}
+
+/// A step of AdamW.
+fn adamw(step: u64) -> AdamW {
+    AdamW { lr: 0.01, beta1: 0.9, beta2: 0.98, eps: 1e-6, weight_decay: 0.1, max_grad_norm: Some(1.0), step }
+}
+
+/// Losses of some steps; batches differ in their lengths, so that launches are recorded, repeated, and made anew.
+fn train(executor: &mut Executor, steps: std::ops::RangeInclusive<u64>) -> Vec<f64> {
+    let of_step = |step: u64| {
+        let lengths = [[9usize, 4, 17], [9, 4, 17], [30, 1, 2]][step as usize % 3];
+        batch(SIZES, &lengths, 2)
+    };
+    steps
+        .map(|step| {
+            let batch = of_step(step);
+            executor.zero_gradients();
+            let scale = 1.0 / batch.labels.len() as f32;
+            let loss = executor.forward_backward(&batch, StepKey { step, ..KEY }, scale).unwrap();
+            executor.optimizer_step(&adamw(step));
+            loss * f64::from(scale)
+        })
+        .collect()
+}
+
+const ROOM: Capacity = Capacity { tokens: 40, masked: 40, sequences: 3 };
+
+fn on(device: &Device, precision: Precision) -> Executor {
+    let twin = bert(SIZES);
+    executor(&twin, &weights(&twin, 3), ROOM, precision, device)
+}
+
+#[test]
+fn twenty_steps_lose_the_same_on_cpu_and_gpu() {
+    for gpu in emulated::gpus() {
+        let cpu = train(&mut on(&Isa::Portable.into(), Precision::F32), 1..=20);
+        let there = train(&mut on(&Device::Cuda(gpu.clone()), Precision::F32), 1..=20);
+        for (step, (ours, theirs)) in cpu.iter().zip(&there).enumerate() {
+            assert!((ours - theirs).abs() < 1e-4 * ours.abs(), "step {step}: {ours} on the CPU, {theirs} on {gpu:?}");
+        }
+        assert!(cpu[19] < cpu[1], "{cpu:?}");
+    }
+}
+
+#[test]
+fn a_run_goes_on_where_it_stopped_on_the_same_device_and_on_another() {
+    let copy = |from: &Executor, to: &mut Executor| {
+        for index in 0..from.specs().len() {
+            to.set_param(index, from.param(index));
+            let (first, second) = from.moments(index);
+            to.set_moments(index, first, second);
+        }
+    };
+    for gpu in emulated::gpus().into_iter().map(Device::Cuda) {
+        for precision in [Precision::F32, Precision::Bf16] {
+            let mut whole = on(&gpu, precision);
+            let all = train(&mut whole, 1..=6);
+            let mut first = on(&gpu, precision);
+            train(&mut first, 1..=3);
+            let mut second = on(&gpu, precision);
+            copy(&first, &mut second);
+            assert_eq!(train(&mut second, 4..=6), all[3..], "{gpu:?} {precision}");
+            assert!((0..whole.specs().len()).all(|index| whole.param(index) == second.param(index)));
+            let mut elsewhere = on(&Isa::Portable.into(), precision);
+            copy(&first, &mut elsewhere);
+            let tolerance = if precision == Precision::F32 { 1e-4 } else { 0.05 };
+            for (ours, theirs) in train(&mut elsewhere, 4..=6).iter().zip(&all[3..]) {
+                assert!((ours - theirs).abs() < tolerance * ours.abs(), "{precision}: {ours} {theirs}");
+            }
+        }
+    }
+}
+
+#[test]
+fn ten_runs_have_the_same_bytes() {
+    for gpu in emulated::gpus().into_iter().map(Device::Cuda) {
+        for precision in [Precision::F32, Precision::Bf16] {
+            let run = || {
+                let mut executor = on(&gpu, precision);
+                let losses = train(&mut executor, 1..=3);
+                let weights: Vec<Vec<f32>> =
+                    (0..executor.specs().len()).map(|index| executor.param(index).to_vec()).collect();
+                (losses, weights)
+            };
+            let first = run();
+            (1..10).for_each(|_| assert!(run() == first, "{gpu:?} {precision}"));
+        }
+    }
+}
+
+#[test]
+fn an_evaluating_executor_equals_the_training_one_without_its_gradients() {
+    for gpu in emulated::gpus().into_iter().map(Device::Cuda) {
+        let (twin, batch) = (bert(SIZES), batch(SIZES, &[70, 1, 30], 3));
+        let weights = weights(&twin, 3);
+        let mut training = executor(&twin, &weights, capacity(&batch), Precision::Bf16, &gpu);
+        let mut evaluating =
+            Executor::on(&gpu, twin.graph.clone(), capacity(&batch), Precision::Bf16, Mode::Evaluate).unwrap();
+        weights.iter().enumerate().for_each(|(index, values)| evaluating.set_param(index, values));
+        for _ in 0..3 {
+            assert_eq!(training.evaluate(&batch), evaluating.evaluate(&batch));
+            assert_eq!(training.logits(&batch), evaluating.logits(&batch));
+        }
+    }
+}
+
+#[test]
+fn a_profile_has_the_time_of_every_op_and_changes_no_number() {
+    for gpu in emulated::gpus().into_iter().map(Device::Cuda) {
+        let batch = batch(SIZES, &[9, 4, 17], 2);
+        let mut executor = on(&gpu, Precision::F32);
+        let plain = executor.forward_backward(&batch, KEY, 1.0).unwrap();
+        let gradient = executor.gradient(0).to_vec();
+        assert!(executor.profile().iter().all(|op| op.forward_s == 0.0));
+        executor.set_profiling(true);
+        executor.reset_profile();
+        executor.zero_gradients();
+        assert_eq!(executor.forward_backward(&batch, KEY, 1.0).unwrap(), plain);
+        assert_eq!(executor.gradient(0), gradient);
+        executor.optimizer_step(&adamw(1));
+        let profile = executor.profile();
+        for op in ["embeddings", "linear", "attention", "adamw"] {
+            let time = profile.iter().find(|time| time.op == op).unwrap_or_else(|| panic!("{op}: {profile:?}"));
+            assert!(time.forward_s > 0.0, "{time:?}");
+        }
+    }
+}
+
+#[test]
+fn what_does_not_fit_the_card_is_an_error_that_says_how_much() {
+    for gpu in emulated::emulated().into_iter().map(Device::Cuda) {
+        let room = Capacity { tokens: 1 << 26, masked: 1 << 20, sequences: 0 };
+        let Err(error) = Executor::on(&gpu, bert(SIZES).graph, room, Precision::F32, Mode::Train) else {
+            panic!("there is room for everything");
+        };
+        assert!(matches!(error, Error::GpuMemory { needed, .. } if needed > 1 << 30), "{error}");
+        assert!(error.to_string().starts_with("the GPU has no room for activations: "), "{error}");
+        // The card is as it was.
+        on(&gpu, Precision::F32).forward_backward(&batch(SIZES, &[5], 1), KEY, 1.0).unwrap();
+    }
+}
+
+#[test]
+fn a_card_that_is_not_there_is_an_error_with_a_hint() {
+    let Some(places) = emulated::places() else { return };
+    let error = Gpu::open(3, &places).unwrap_err();
+    assert_eq!(error.to_string(), "there is no GPU 3: the driver shows 1");
+    let missing = Places { libraries: vec![PathBuf::from("/nowhere")], cache: None };
+    if let Err(Error::Cuda { what, hint }) = Gpu::open(0, &missing) {
+        assert!(what.contains("was not found") && !hint.is_empty(), "{what}: {hint}");
+    }
+}
+
+#[test]
+fn heads_of_any_width_and_sequences_of_any_length_equal_f64() {
+    let gpus: Vec<Device> = emulated::gpus().into_iter().map(Device::Cuda).collect();
+    for (dim, lengths) in [(22, &[65usize, 1][..]), (96, &[33]), (128, &[70, 3])] {
+        let sizes = Sizes { heads: 1, dim, vocabulary: 9, layers: 1, ..SIZES };
+        twin::check::check(&format!("heads of {dim}"), &bert(sizes), &batch(sizes, lengths, 3), &gpus);
+    }
+}
+
+#[test]
+fn rows_that_no_reader_wrote_are_never_read() {
+    // Memory of the emulated card begins as NaN: a number that is read before it is written shows in the loss.
+    for gpu in emulated::emulated().into_iter().map(Device::Cuda) {
+        for batch in [batch(SIZES, &[1], 1), batch(SIZES, &[7, 1, 30], 0), Batch::default()] {
+            let mut executor = on(&gpu, Precision::Bf16);
+            match executor.forward_backward(&batch, KEY, 1.0) {
+                Ok(loss) => assert!(loss.is_finite() && executor.optimizer_step(&adamw(1)).is_finite()),
+                Err(error) => assert!(batch.input_ids.is_empty(), "{error}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn bf16_on_the_card_rounds_as_bf16_on_the_processor() {
+    // Weights of one layer, learning rate 0: what is read back is what was written, and the products see its nearest bf16.
+    for gpu in emulated::gpus().into_iter().map(Device::Cuda) {
+        let (twin, batch) = (bert(Sizes { dropout: 0.0, layers: 1, ..SIZES }), batch(SIZES, &[12], 2));
+        let plain = weights(&twin, 3);
+        let matrix = |index: usize| twin.graph.params()[index].shape.len() > 1;
+        let rounded: Vec<Vec<f32>> = plain
+            .iter()
+            .enumerate()
+            .map(|(index, values)| match matrix(index) && index > 2 {
+                true => values.iter().map(|value| bf16::from_f32(*value).to_f32()).collect(),
+                false => values.clone(),
+            })
+            .collect();
+        let loss = |weights: &[Vec<f32>]| {
+            executor(&twin, weights, capacity(&batch), Precision::Bf16, &gpu).evaluate(&batch).unwrap()
+        };
+        assert_eq!(loss(&plain), loss(&rounded));
+    }
+}
+
+#[test]
+fn two_executors_on_one_card_do_not_meet() {
+    for gpu in emulated::gpus() {
+        let of = |gpu: Arc<Gpu>| on(&Device::Cuda(gpu), Precision::F32);
+        let (mut one, mut other) = (of(gpu.clone()), of(gpu.clone()));
+        let alone = train(&mut of(gpu), 1..=4);
+        let mut both = Vec::new();
+        for step in 1..=4 {
+            both.push(train(&mut one, step..=step)[0]);
+            train(&mut other, step..=step);
+        }
+        assert_eq!(both, alone);
+    }
+}
