@@ -1,13 +1,17 @@
-//! Equal to PyTorch + transformers: logits, loss, every gradient and ten AdamW steps of small BERTs, with every kernel that this machine runs.
+//! Equal to PyTorch + transformers: logits, loss, every gradient and ten AdamW steps of small BERTs, with every kernel that this machine runs, an emulated GPU's among them.
 //!
 //! The golden files are written by `tests/golden/make_golden.py`.
+
+#[path = "../../tatabox-engine/tests/cuda/emulated/mod.rs"]
+#[allow(dead_code, reason = "the tests of the engine use the rest")]
+mod emulated;
 
 use safetensors::SafeTensors;
 use std::path::{Path, PathBuf};
 use tatabox::config::BertConfig;
 use tatabox::models::bert;
 use tatabox::weights::{Head, Tensor, read_weights};
-use tatabox_engine::{AdamW, Batch, Capacity, Executor, Isa, Mode, Precision, StepKey};
+use tatabox_engine::{AdamW, Batch, Capacity, Device, Executor, Isa, Mode, Precision, StepKey};
 
 const STEPS: usize = 10;
 
@@ -68,11 +72,11 @@ impl Golden {
         (batch, labelled)
     }
 
-    fn executor(&self, precision: Precision, isa: Isa) -> Executor {
+    fn executor(&self, precision: Precision, device: impl Into<Device>) -> Executor {
         let config = BertConfig::read(&self.folder.join("config.json")).unwrap();
         let graph = bert::masked_lm(&config).unwrap();
         let capacity = Capacity { tokens: 128, masked: 64, sequences: 0 };
-        let mut executor = Executor::with_isa(graph, capacity, precision, Mode::Train, isa).unwrap();
+        let mut executor = Executor::on(&device.into(), graph, capacity, precision, Mode::Train).unwrap();
         let specs = executor.specs().to_vec();
         let wanted: Vec<Tensor> =
             specs.iter().map(|spec| Tensor { name: &spec.name, shape: &spec.shape, values: &[] }).collect();
@@ -84,8 +88,9 @@ impl Golden {
     }
 }
 
-fn machines() -> impl Iterator<Item = Isa> {
-    Isa::ALL.into_iter().filter(|isa| isa.is_available())
+fn machines() -> Vec<Device> {
+    let isas = Isa::ALL.into_iter().filter(|isa| isa.is_available()).map(Device::Cpu);
+    isas.chain(emulated::gpus().into_iter().map(Device::Cuda)).collect()
 }
 
 /// The largest difference, relative to the largest value.
@@ -101,7 +106,7 @@ fn logits_loss_and_every_gradient_are_those_of_transformers_in_f32() {
     for case in ["bert-3mer", "bert-odd"] {
         let golden = Golden::open(case);
         let (batch, labelled) = golden.batch();
-        for isa in machines() {
+        for isa in &machines() {
             let mut executor = golden.executor(Precision::F32, isa);
             let all_logits = golden.floats("logits");
             let logits = executor.logits(&batch).unwrap();
@@ -156,7 +161,7 @@ fn ten_adamw_steps_are_those_of_pytorch_in_f32() {
     for case in ["bert-3mer", "bert-odd"] {
         let golden = Golden::open(case);
         let (batch, _) = golden.batch();
-        for isa in machines() {
+        for isa in &machines() {
             let mut executor = golden.executor(Precision::F32, isa);
             let (losses, norms) = ten_steps(&mut executor, &batch);
             assert!(distance(&losses, &golden.floats("step_losses")) < 2e-5, "{case} {isa:?}: {losses:?}");
@@ -176,7 +181,7 @@ fn bf16_stays_near_f32_over_ten_steps() {
     for case in ["bert-3mer", "bert-odd"] {
         let golden = Golden::open(case);
         let (batch, _) = golden.batch();
-        for isa in machines() {
+        for isa in &machines() {
             let mut executor = golden.executor(Precision::Bf16, isa);
             let (losses, _) = ten_steps(&mut executor, &batch);
             let far = distance(&losses, &golden.floats("step_losses"));

@@ -23,9 +23,10 @@ pub fn executor(
     executor
 }
 
-/// The devices of this machine: each instruction set (AMX only where the processor has it or a test emulates it), the emulated GPU, and the real one.
+/// The devices of this machine: each instruction set (AMX only where the processor has it or a test emulates it), the emulated GPU, and the real one. With
+/// TATABOX_TEST_ON=gpu in the environment, the real GPU alone.
 pub fn devices() -> Vec<Device> {
-    let isas = Isa::ALL.into_iter().filter(|isa| isa.is_available()).map(Device::Cpu);
+    let isas = Isa::ALL.into_iter().filter(|isa| isa.is_available() && !emulated::real_alone()).map(Device::Cpu);
     isas.chain(emulated::gpus().into_iter().map(Device::Cuda)).collect()
 }
 

@@ -49,6 +49,9 @@ pub fn places() -> Option<Places> {
 /// The emulated GPU; None without a C++ compiler.
 pub fn emulated() -> Option<Arc<Gpu>> {
     static GPU: OnceLock<Option<Arc<Gpu>>> = OnceLock::new();
+    if real_alone() {
+        return None;
+    }
     GPU.get_or_init(|| places().map(|places| Gpu::open(0, &places).unwrap())).clone()
 }
 
@@ -65,7 +68,16 @@ pub fn real() -> Option<Arc<Gpu>> {
     GPU.get_or_init(open).clone()
 }
 
+/// Whether only the real GPU is to be tested: `benches/gpu-check` has no time for the rest.
+pub fn real_alone() -> bool {
+    std::env::var_os("TATABOX_TEST_ON").is_some_and(|value| value == "gpu")
+}
+
 /// Those that there are.
 pub fn gpus() -> Vec<Arc<Gpu>> {
-    emulated().into_iter().chain(real()).collect()
+    if real_alone() {
+        vec![real().expect("TATABOX_TEST_ON=gpu, but there is no GPU")]
+    } else {
+        emulated().into_iter().chain(real()).collect()
+    }
 }
