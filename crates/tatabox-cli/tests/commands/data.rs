@@ -186,3 +186,43 @@ fn data_that_cannot_be_read_says_what_to_type() {
     std::fs::create_dir(shell.path("empty")).unwrap();
     shell.tatabox(&["data", "card", "empty"]).fails(1, &["there is no labelled data in `empty`"]);
 }
+
+#[test]
+fn what_is_odd_in_labelled_data_is_counted_and_strict_fails_where_it_is_serious() {
+    let shell = Shell::new();
+    let row = |at: u64, label: &str| format!("s{at},{},{label}\n", bases(at, 60));
+    let rows = |first: u64| (first..first + 40).map(|at| row(at, ["0", "1"][at as usize % 2])).collect::<String>();
+    let audit = |train: &str, test: &str| {
+        std::fs::create_dir_all(shell.path("d")).unwrap();
+        shell.write("d/train.csv", format!("id,sequence,label\n{}{train}", rows(0)));
+        shell.write("d/test.csv", format!("id,sequence,label\n{}{test}", rows(100)));
+        shell.tatabox(&["data", "audit", "d", "--strict"])
+    };
+    let rna = bases(500, 60).replace('T', "U");
+    for (train, test, code, finding) in [
+        ("", row(200, "2").as_str(), 1, "label `2` has 1 records in test and none in train"),
+        (&row(200, "2"), "", 0, "label `2` has 1 records in train and none in test"),
+        (&format!("s300,{rna},0\n"), "", 0, "1 sequences are written with U and"),
+        ("s300,ACG,0\n", "", 0, "1 sequences are shorter than k = 6 bases"),
+        ("\n\n", "", 0, "2 rows are empty and were skipped"),
+        (
+            "",
+            &row(101, "1").replace("s101", "s100"),
+            0,
+            "1 records have an id that another has before them, `s100` the first",
+        ),
+        ("", &row(3, "1"), 1, "1 of 41 records of test stand in train too"),
+        ("", &row(3, "0"), 1, "1 sequences stand there with different labels"),
+    ] {
+        let seen = audit(train, test);
+        assert!(seen.code == code && seen.stdout.contains(finding), "{finding}: {seen:#?}");
+    }
+    for (label, part) in [("NaN", "expected a label or a number, got `NaN`"), ("", "expected a label, got nothing")] {
+        let path = "`d/train.csv`, line 42";
+        audit(&row(200, label), "").fails(1, &[path, part, "remove the row, or give its label"]);
+    }
+    shell.write("floats.csv", "sequence,label\nACGTACGT,1\nACGTACGA,0.25\n");
+    shell
+        .tatabox(&["data", "audit", "floats.csv", "--task", "binary"])
+        .fails(1, &["line 3: expected a class (the task is binary), got `0.25`", "leave `--task` away"]);
+}

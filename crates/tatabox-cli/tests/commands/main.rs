@@ -15,5 +15,6 @@ mod evaluate;
 mod interrupted;
 mod mask;
 mod pmi;
+mod predict;
 mod runs;
 mod simulate;
