@@ -7,7 +7,8 @@ use clap::{Args, Parser, Subcommand};
 use tatabox_engine::DeviceChoice;
 
 use crate::commands::{
-    bench, compare, count, data, demo, devices, evaluate, finetune, inspect, mask, pmi, predict, pretrain, simulate,
+    bench, benchmark, compare, count, data, demo, devices, evaluate, fewshot, finetune, inspect, mask, pmi, predict,
+    pretrain, simulate,
 };
 
 const EXAMPLES: &str = "\
@@ -18,6 +19,7 @@ Examples:
   tatabox mask freeze genome.fa.gz --sequences 500 -o frozen.jsonl
   tatabox evaluate runs/rice --masks frozen.jsonl
   tatabox compare genome.fa.gz --recipe recipes/compare-masks.toml --seeds 1,2,3 -o cmp
+  tatabox fewshot runs/a runs/b --data promoters/ --shots 10,100 -o few    a few examples, many draws, spread and tests
 
 Results go to stdout, words to stderr. Exit code: 0 done, 1 the work failed, 2 the command line or the recipe was wrong.";
 
@@ -52,6 +54,8 @@ pub enum Command {
     Evaluate(evaluate::Args),
     Finetune(finetune::Args),
     Predict(predict::Args),
+    Fewshot(fewshot::Args),
+    Benchmark(benchmark::Args),
     Compare(compare::Args),
     #[command(subcommand)]
     Mask(mask::Verb),

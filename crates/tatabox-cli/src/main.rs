@@ -8,6 +8,7 @@ mod progress;
 mod scores;
 mod settings;
 mod signals;
+mod trials;
 mod ui;
 
 use std::process::ExitCode;
@@ -37,6 +38,8 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Finetune(args) => return commands::finetune::run(args, &settings),
         Command::Predict(args) => return commands::predict::run(args, &settings),
         Command::Compare(args) => return commands::compare::run(args, &settings),
+        Command::Benchmark(args) => return commands::benchmark::run(args, &settings),
+        Command::Fewshot(args) => return commands::fewshot::run(args, &settings),
         Command::Evaluate(args) => commands::evaluate::run(args, &settings)?,
         Command::Mask(verb) => commands::mask::run(verb, &settings)?,
         Command::Count(args) => commands::count::run(args, &settings)?,

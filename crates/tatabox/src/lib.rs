@@ -54,6 +54,14 @@ pub mod finetune;
 
 pub mod predict;
 
+pub mod baselines;
+
+pub mod trial;
+
+pub mod fewshot;
+
+pub mod benchmark;
+
 pub mod bench;
 
 pub use error::{Error, Result};

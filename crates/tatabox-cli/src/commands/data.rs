@@ -286,7 +286,7 @@ fn shown(card: &Card, data: &Labelled) -> String {
 }
 
 /// Reads a name of a choice, with the library's own words where it is none.
-fn named<T: std::str::FromStr<Err = tatabox_core::Error>>(text: &str) -> Result<T, String> {
+pub fn named<T: std::str::FromStr<Err = tatabox_core::Error>>(text: &str) -> Result<T, String> {
     text.parse().map_err(|error: tatabox_core::Error| error.to_string())
 }
 

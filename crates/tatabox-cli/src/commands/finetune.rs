@@ -25,6 +25,9 @@ pub struct Args {
     pub model: Option<PathBuf>,
     #[command(flatten)]
     pub labelled: Labelled,
+    /// The percentage of train that becomes dev where there is none; 0: the last epoch counts
+    #[arg(long, value_name = "PERCENT", default_value_t = 10, value_parser = clap::value_parser!(u32).range(0..=50))]
+    pub dev_share: u32,
     /// The run directory to make
     #[arg(short, long, value_name = "DIR", required_unless_present_any = ["resume", "presets"], conflicts_with = "resume")]
     pub output: Option<PathBuf>,
@@ -61,17 +64,17 @@ pub struct Labelled {
     /// Divide again: 90/10, 80/10/10, chromosome, chromosome:chr8,chr9 [default: the parts that the files name, else 80/10/10]
     #[arg(long, value_name = "HOW", value_parser = division)]
     pub split: Option<Division>,
-    /// The percentage of train that becomes dev where there is none; 0: the last epoch counts
-    #[arg(long, value_name = "PERCENT", default_value_t = 10, value_parser = clap::value_parser!(u32).range(0..=50))]
-    pub dev_share: u32,
     /// The seed of these divisions
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub split_seed: u64,
+    /// Learn from the dev part where there is no train part
+    #[arg(long)]
+    pub learn_from_dev: bool,
 }
 
 impl Labelled {
-    /// Where the data comes from.
-    pub fn source(&self) -> Source {
+    /// Where the data comes from; this percentage of train becomes dev where there is none.
+    pub fn source(&self, dev_share: u32) -> Source {
         Source {
             data: self.data.clone(),
             task: self.form.task,
@@ -79,8 +82,9 @@ impl Labelled {
             label_columns: self.form.label_column.clone(),
             genome: self.form.genome.clone(),
             split: self.split.as_ref().map(Division::to_string),
-            dev_share: self.dev_share,
+            dev_share,
             seed: self.split_seed,
+            learn_from_dev: self.learn_from_dev,
         }
     }
 }
@@ -134,7 +138,7 @@ fn begin(args: &Args, model: &Path, output: &Path, settings: &Settings, stop: &S
         pretrained = pretrained.forgotten();
     }
     let config = pretrained.resolve(recipe)?;
-    let source = args.labelled.source();
+    let source = args.labelled.source(args.dev_share);
     let what = names(&args.labelled.data);
     let spinner = ui::spinner(format!("reading {what}"));
     let read = source.read(&settings.cache);
@@ -149,6 +153,15 @@ fn begin(args: &Args, model: &Path, output: &Path, settings: &Settings, stop: &S
     let request = Request { pretrained: &pretrained, config, data: &data, source, output };
     start(request, &mut Words::new(), stop.flag())
         .with_context(|| format!("could not fine-tune `{}` on {what} into `{}`", model.display(), output.display()))
+}
+
+/// Fine-tuning keys of a recipe, of `--set` and of a preset, as `key=value`.
+pub fn keys(recipe: &RecipeArgs, preset: Option<&str>) -> anyhow::Result<Vec<String>> {
+    let mut given = recipe.read()?;
+    if let Some(preset) = preset {
+        given.set(&format!("preset={preset}"))?;
+    }
+    Ok(given.given().map(|(key, value)| format!("{key}={value}")).collect())
 }
 
 fn presets() -> String {

@@ -12,6 +12,8 @@ mod text;
 
 use serde::Serialize;
 
+use crate::stats::Summary;
+
 pub use html::Html;
 pub use latex::Latex;
 pub use markdown::Markdown;
@@ -132,8 +134,24 @@ impl Cell {
         Cell::Number(Number { value, decimals })
     }
 
+    /// A difference with its sign, also where it is above 0.
+    pub fn signed(value: f64, decimals: usize) -> Self {
+        let text = format!("{value:+.decimals$}");
+        let zero = text.chars().all(|letter| !letter.is_ascii_digit() || letter == '0');
+        Cell::Text(if zero { format!("{:.decimals$}", 0.0) } else { text.replace('-', "−") })
+    }
+
+    /// The mean of several values and their standard deviation, where there is one: `0.612 ± 0.034`.
+    pub fn mean_sd(summary: &Summary, decimals: usize) -> Self {
+        let shown = |value: f64| format!("{value:.decimals$}").replace('-', "−");
+        Cell::Text(match summary.sd {
+            Some(sd) => format!("{} ± {}", shown(summary.mean), shown(sd)),
+            None => shown(summary.mean),
+        })
+    }
+
     /// What is shown.
-    fn shown(&self) -> String {
+    pub fn shown(&self) -> String {
         match self {
             Cell::Text(text) => text.clone(),
             Cell::Number(number) if number.value.is_finite() => number::grouped(number.value, number.decimals),
@@ -233,6 +251,14 @@ impl Renderer for Json {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn differences_have_a_sign_and_means_their_spread() {
+        let shown = |value: f64| Cell::signed(value, 2).shown();
+        assert_eq!([shown(0.125), shown(-0.5), shown(-0.001), shown(0.0)], ["+0.12", "−0.50", "0.00", "0.00"]);
+        let of = |values: &[f64]| Cell::mean_sd(&Summary::of(values).unwrap(), 1).shown();
+        assert_eq!([of(&[-1.0, 3.0]), of(&[-0.5])], ["1.0 ± 2.8", "−0.5"]);
+    }
 
     #[test]
     fn json_has_the_keys_of_the_types() {

@@ -130,20 +130,15 @@ fn overall(comparison: &Comparison) -> Section {
 
 fn ends(interval: Option<Interval>) -> [Cell; 2] {
     interval.map_or([Cell::Missing, Cell::Missing], |interval| {
-        [Cell::text(signed(interval.low)), Cell::text(signed(interval.high))]
+        [Cell::signed(interval.low, 4), Cell::signed(interval.high, 4)]
     })
-}
-
-/// A difference with its sign.
-fn signed(value: f64) -> String {
-    if value == 0.0 { "0.0000".to_string() } else { format!("{value:+.4}").replace('-', "−") }
 }
 
 fn against(comparison: &Comparison) -> Section {
     let columns =
         ["", "difference", "seeds: from", "to", "t test p", "flips p", "windows: from", "to", "flips p", "Holm p"];
     let rows = comparison.differences.iter().filter(|one| one.mask == ALL).map(|one| {
-        let mut row = vec![Cell::text(&one.arm), Cell::text(signed(one.nats_per_token))];
+        let mut row = vec![Cell::text(&one.arm), Cell::signed(one.nats_per_token, 4)];
         row.extend(ends(one.seeds.interval));
         row.push(one.seeds.student_p.map_or(Cell::Missing, |p| Cell::number(p, 4)));
         row.push(Cell::number(one.seeds.sign_flip_p, 4));
@@ -177,11 +172,7 @@ fn by_mask(
     of_arm: fn(&ArmResult) -> Vec<Option<Summary>>,
 ) -> Section {
     let columns = std::iter::once(String::new()).chain(comparison.masks.iter().cloned()).collect();
-    let cell = |summary: Option<Summary>| match summary {
-        Some(Summary { mean, sd: Some(sd), .. }) => Cell::text(format!("{mean:.decimals$} ± {sd:.decimals$}")),
-        Some(Summary { mean, .. }) => Cell::text(format!("{mean:.decimals$}")),
-        None => Cell::Missing,
-    };
+    let cell = |summary: Option<Summary>| summary.map_or(Cell::Missing, |summary| Cell::mean_sd(&summary, decimals));
     let mut rows: Vec<Vec<Cell>> = comparison
         .arms
         .iter()
@@ -211,7 +202,8 @@ fn differences_by_mask(comparison: &Comparison) -> Section {
     let find = |arm: &str, mask: &str| comparison.differences.iter().find(|one| one.arm == arm && one.mask == mask);
     let cell = |one: Option<&Difference>| {
         one.map_or(Cell::Missing, |one| {
-            Cell::text(format!("{} (p {:.4})", signed(one.nats_per_token), one.windows.p_holm))
+            let difference = Cell::signed(one.nats_per_token, 4);
+            Cell::text(format!("{} (p {:.4})", difference.shown(), one.windows.p_holm))
         })
     };
     let rows = comparison.arms.iter().filter(|arm| arm.arm != comparison.against).map(|arm| {

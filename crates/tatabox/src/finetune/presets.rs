@@ -130,7 +130,30 @@ impl Preset {
         let quoted = text.replace("= linear", "= \"linear\"");
         let mut all = Settings::parse(&quoted, &format!("preset {}", self.name))?;
         all.overlay(settings);
-        *settings = all;
+        // Over itself, so that what was asked for is not forgotten.
+        settings.overlay(&all);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::FinetuneConfig;
+    use super::*;
+    use crate::config;
+    use tatabox_core::tokenizer::TokenizerConfig;
+
+    #[test]
+    fn every_preset_resolves_and_gives_way_to_what_is_set() {
+        let encoder = config::BertConfig::of_preset(config::Preset::named("tiny").unwrap(), 4101, 0);
+        for preset in &PRESETS {
+            let mut settings = Settings::empty();
+            settings.set(&format!("preset={}", preset.name)).unwrap();
+            settings.set("train.epochs=77").unwrap();
+            settings.set("train.warmup_steps=3").unwrap();
+            let config = FinetuneConfig::resolve(settings, &encoder, &TokenizerConfig::default(), 128).unwrap();
+            assert_eq!((config.preset.as_str(), config.train.epochs), (preset.name, 77));
+            assert_eq!((config.train.warmup_steps, config.train.warmup_ratio), (Some(3), None), "{}", preset.name);
+        }
     }
 }

@@ -32,6 +32,9 @@ pub struct Source {
     pub dev_share: u32,
     /// The seed of both.
     pub seed: u64,
+    /// Whether the dev part is learnt from where there is no train part.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub learn_from_dev: bool,
 }
 
 impl Source {
@@ -71,11 +74,23 @@ impl Source {
                 self.seed
             ));
         }
+        if self.learn_from_dev && data.split(SplitName::Train).is_none() {
+            for split in data.splits.iter_mut().filter(|split| split.name == SplitName::Dev) {
+                split.name = SplitName::Train;
+                notes.push("the data has no train part: its dev part is learnt from (`--learn-from-dev`)".to_string());
+            }
+        }
         if data.split(SplitName::Train).is_none() {
             let parts: Vec<String> = data.splits.iter().map(|split| format!("`{}`", split.name)).collect();
             return Err(Error::Core(tatabox_core::Error::Data {
                 what: format!("there is no train part to learn from, only {}", parts.join(", ")),
-                hint: "name its file train.csv, or divide all again with `--split 80/10/10`".to_string(),
+                hint: match data.split(SplitName::Dev) {
+                    Some(_) => {
+                        "learn from its dev part with `--learn-from-dev`, or divide all again with `--split 80/10/10`"
+                    }
+                    None => "name its file train.csv, or divide all again with `--split 80/10/10`",
+                }
+                .to_string(),
             }));
         }
         if data.split(SplitName::Dev).is_none() && self.dev_share > 0 {

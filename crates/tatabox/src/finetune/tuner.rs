@@ -1,5 +1,6 @@
 //! A pretrained encoder as something that learns lessons: many times from the same start.
 
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use super::FinetuneConfig;
@@ -14,14 +15,14 @@ use crate::learner::{Learner, Learnt, Lesson};
 #[derive(Clone, Debug)]
 pub struct FineTuner {
     name: String,
-    pretrained: Pretrained,
+    pretrained: Arc<Pretrained>,
     config: FinetuneConfig,
 }
 
 impl FineTuner {
     /// An encoder that is fine-tuned so, under a name for tables.
-    pub fn new(name: impl Into<String>, pretrained: Pretrained, config: FinetuneConfig) -> Self {
-        Self { name: name.into(), pretrained, config }
+    pub fn new(name: impl Into<String>, pretrained: impl Into<Arc<Pretrained>>, config: FinetuneConfig) -> Self {
+        Self { name: name.into(), pretrained: pretrained.into(), config }
     }
 
     /// How it is fine-tuned.

@@ -1,0 +1,121 @@
+//! `tatabox benchmark`: several models on many data sets, as one table in the shape of the papers'.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context;
+use tatabox::benchmark::{Design, Outcome, Request, Suite, begin, check, resume};
+use tatabox::trial::open;
+
+use super::fewshot::{models, tables_and_places};
+use super::finetune::keys;
+use crate::failure::Refusal;
+use crate::settings::{RecipeArgs, Settings};
+use crate::signals::Stop;
+use crate::trials::Words;
+use crate::ui;
+
+/// Measure models on a suite of data sets (GUE, Genomic Benchmarks, DeepSTARR, or your own), beside baselines and the papers' figures
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Models: runs of `tatabox pretrain` or Hugging Face BERTs, RUN or NAME=RUN; without any, the baselines alone
+    #[arg(value_name = "RUN", conflicts_with = "resume")]
+    pub models: Vec<String>,
+    /// gue, genomic-benchmarks, deepstarr, or a TOML file of one's own
+    #[arg(long, value_name = "SUITE", required_unless_present = "resume", conflicts_with = "resume")]
+    pub suite: Option<String>,
+    /// The folder that holds the data sets of the suite
+    #[arg(long, value_name = "DIR", required_unless_present = "resume", conflicts_with = "resume")]
+    pub data: Option<PathBuf>,
+    /// Of the suite, only these data sets or groups: EMP,PD-tata
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',', conflicts_with = "resume")]
+    pub only: Vec<String>,
+    /// The seeds: everybody learns every data set once under each
+    #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "1,2,3", conflicts_with = "resume")]
+    pub seeds: Vec<u64>,
+    /// Train so many epochs instead of the presets'; the tables say so
+    #[arg(long, value_name = "N", conflicts_with = "resume")]
+    pub epochs: Option<u32>,
+    /// One fine-tuning preset for all data sets instead of the suite's
+    #[arg(long, value_name = "NAME", conflicts_with = "resume")]
+    pub preset: Option<String>,
+    #[command(flatten)]
+    pub recipe: RecipeArgs,
+    /// Learn from the dev part where there is no train part; the tables say so
+    #[arg(long, conflicts_with = "resume")]
+    pub learn_from_dev: bool,
+    /// The percentage of train that becomes dev where there is none; 0: the last epoch counts
+    #[arg(long, value_name = "PERCENT", default_value_t = 10, value_parser = clap::value_parser!(u32).range(0..=50), conflicts_with = "resume")]
+    pub dev_share: u32,
+    /// The genome that intervals lie on: FASTA files or one .2bit file
+    #[arg(long, value_name = "GENOME", conflicts_with = "resume")]
+    pub genome: Vec<PathBuf>,
+    /// Let each model take part with fresh weights too, as NAME-fresh: what it lacks is what pretraining brought
+    #[arg(long, conflicts_with = "resume")]
+    pub with_fresh: bool,
+    /// Leave the k-mer regression and the small CNN away
+    #[arg(long, conflicts_with = "resume")]
+    pub without_baselines: bool,
+    /// The directory of the benchmark; what is finished there is kept, and models, seeds and data sets can be added
+    #[arg(short, long, value_name = "DIR", required_unless_present = "resume", conflicts_with = "resume")]
+    pub output: Option<PathBuf>,
+    /// Go on with this benchmark as it was begun
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["recipe", "set"])]
+    pub resume: Option<PathBuf>,
+    /// Print one JSON object on stdout at the end
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Measures to the end or to a signal.
+pub fn run(args: &Args, settings: &Settings) -> anyhow::Result<ExitCode> {
+    let stop = Stop::listen()?;
+    let mut words = Words::new();
+    let request = |dir| Request { dir, cache: &settings.cache, contestants: &open };
+    let outcome = match (&args.resume, &args.output) {
+        (Some(dir), _) => resume(&request(dir), &mut words, stop.flag())
+            .with_context(|| format!("could not go on with the benchmark `{}`", dir.display()))?,
+        (None, Some(output)) => start(args, output, &request(output), &mut words, &stop)?,
+        (None, None) => unreachable!("clap asks for one of them"),
+    };
+    if !outcome.finished {
+        ui::say(format!("stopped and saved: {} of {} runs are finished", outcome.runs_finished, outcome.runs));
+        ui::say(format!("go on with: tatabox benchmark --resume {}", outcome.output.display()));
+    }
+    if args.json {
+        ui::print_json(&outcome)?;
+    } else if outcome.finished {
+        ui::print(tables_and_places(&outcome.output, "benchmark.json")?)?;
+    }
+    Ok(if outcome.finished { ExitCode::SUCCESS } else { ExitCode::from(stop.exit_code()) })
+}
+
+fn start(args: &Args, output: &Path, request: &Request<'_>, words: &mut Words, stop: &Stop) -> anyhow::Result<Outcome> {
+    check(output)?;
+    let (Some(name), Some(data)) = (&args.suite, &args.data) else { unreachable!("clap asks for them") };
+    if !data.is_dir() {
+        let what = format!("`{}` is no folder with data sets", data.display());
+        return Err(Refusal::new(what, "give the folder that holds them: `--data GUE`").into());
+    }
+    let suite = Suite::open(name)?.only(&args.only)?;
+    let mut set = keys(&args.recipe, args.preset.as_deref())?;
+    if let Some(epochs) = args.epochs {
+        set.push(format!("train.epochs={epochs}"));
+    }
+    let design = Design {
+        suite: suite.name.clone(),
+        data: data.clone(),
+        seeds: args.seeds.clone(),
+        dev_share: args.dev_share,
+        learn_from_dev: args.learn_from_dev,
+        baselines: !args.without_baselines,
+        genome: args.genome.clone(),
+        set,
+        missing: Vec::new(),
+        models: models(&args.models, args.with_fresh)?,
+        datasets: Vec::new(),
+    };
+    begin(design, &suite, request, words, stop.flag()).with_context(|| {
+        format!("could not measure suite {} of `{}` into `{}`", suite.name, data.display(), output.display())
+    })
+}
