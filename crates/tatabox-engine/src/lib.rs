@@ -28,10 +28,10 @@ pub mod device;
 pub mod executor;
 
 pub use batch::{Batch, Capacity};
+pub use device::{Device, DeviceChoice};
 pub use element::Precision;
 pub use error::{Error, Result};
 pub use executor::{AdamW, Executor};
-pub use device::{Device, DeviceChoice};
 pub use graph::{Graph, Init, NormParams, Objective, ParamId, ParamSpec, Pooling, TensorId};
 pub use isa::Isa;
 pub use philox::StepKey;

@@ -94,9 +94,9 @@ impl Error {
             },
             Error::Core(error) => error.hint(),
             Error::Engine(tatabox_engine::Error::Cuda { hint, .. }) => Some(hint),
-            Error::Engine(tatabox_engine::Error::GpuMemory { .. }) => {
-                Some("lower `train.micro_batch_tokens` or the batch size, close other programs on the GPU (`nvidia-smi` lists them), or use `--device cpu`")
-            }
+            Error::Engine(tatabox_engine::Error::GpuMemory { .. }) => Some(
+                "lower `train.micro_batch_tokens` or the batch size, close other programs on the GPU (`nvidia-smi` lists them), or use `--device cpu`",
+            ),
             Error::Engine(_) => None,
             Error::Recipe { hint, .. }
             | Error::Directory { hint, .. }

@@ -12,6 +12,7 @@ mod data;
 mod demo;
 mod disk;
 mod evaluate;
+mod finetune;
 mod interrupted;
 mod mask;
 mod pmi;

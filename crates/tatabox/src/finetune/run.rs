@@ -5,6 +5,7 @@
 //!             config.json · vocab.txt · tokenizer_config.json · model.safetensors   (the best epoch, as Hugging Face opens it)
 //! ```
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -12,7 +13,7 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 use tatabox_core::assess::{Assessment, assess};
 use tatabox_core::io::whole::{TEMPORARY, sync_folder};
-use tatabox_core::labelled::{Card, Example, Labelled, SplitName, Target};
+use tatabox_core::labelled::{Card, Example, Labelled, SplitName, Target, Task};
 use tatabox_core::report::{Html, Json, Renderer};
 use tatabox_core::tokenizer::Tokenizer;
 
@@ -76,6 +77,7 @@ pub struct Outcome {
 /// The directory is not vacant, data and model do not fit each other, the loss is no number any more, or a file cannot be written.
 pub fn start(request: Request<'_>, observer: &mut dyn FitObserver, stop: &AtomicBool) -> Result<Outcome> {
     check_vacant(request.output)?;
+    check_answers(request.data)?;
     let record = Record {
         task: request.data.task,
         outputs: outputs_of(request.data),
@@ -103,6 +105,11 @@ pub fn start(request: Request<'_>, observer: &mut dyn FitObserver, stop: &Atomic
 /// There is none, or its encoder or data are not what they were; and as [`start`].
 pub fn resume(dir: &Path, cache: &Path, observer: &mut dyn FitObserver, stop: &AtomicBool) -> Result<Outcome> {
     let run = Run::open(dir, FINETUNE)?;
+    if let Some(outcome) = complete(dir) {
+        // It may have been killed after its last word.
+        drop_checkpoints(&run)?;
+        return Ok(outcome);
+    }
     let record = Record::read(&run.path(FINETUNE))?;
     let pretrained = Pretrained::open(&record.model)?;
     let changed = |what: &str, expected: &str, got: &str| {
@@ -118,11 +125,11 @@ pub fn resume(dir: &Path, cache: &Path, observer: &mut dyn FitObserver, stop: &A
     let (data, _) = source.read(cache)?;
     let card = Card::of(&data, None);
     let text = std::fs::read_to_string(run.path(DATASET)).map_err(Error::file("read", run.path(DATASET)))?;
-    if text != json(&card) {
-        let hash =
-            |card: &Card| card.splits.iter().map(|split| split.sha256[..12].to_string()).collect::<Vec<_>>().join(" ");
-        let before = serde_json::from_str::<Card>(&text).map_or_else(|_| "unreadable".to_string(), |card| hash(&card));
-        return changed("the labelled data", &before, &hash(&card));
+    let hashes =
+        |card: &Card| card.splits.iter().map(|split| split.sha256[..16].to_string()).collect::<Vec<_>>().join(" ");
+    let before = serde_json::from_str::<Card>(&text).map_or_else(|error| error.to_string(), |card| hashes(&card));
+    if before != hashes(&card) {
+        return changed("the labelled data", &before, &hashes(&card));
     }
     let parts = Parts::of(&data);
     let mut fit = Fit::new(&pretrained, &record.config, parts.lesson(&record))?;
@@ -131,6 +138,33 @@ pub fn resume(dir: &Path, cache: &Path, observer: &mut dyn FitObserver, stop: &A
         observer.message(&note);
     }
     work.go_on(fit, observer, stop)
+}
+
+/// Refuses data from which nothing can be learnt, or that asks for what nobody could learn.
+fn check_answers(data: &Labelled) -> Result<()> {
+    let refuse =
+        |what: String, hint: &str| Err(Error::Core(tatabox_core::Error::Data { what, hint: hint.to_string() }));
+    let classes = |name| -> BTreeSet<u32> {
+        let examples = data.split(name).into_iter().flat_map(|split| &split.examples);
+        examples.filter_map(|example| example.target.class().map(|class| class as u32)).collect()
+    };
+    let train = classes(SplitName::Train);
+    if matches!(data.task, Task::Binary | Task::MultiClass) && train.len() < 2 {
+        let name = train.first().map_or("", |class| &data.id2label[*class as usize]);
+        return refuse(
+            format!("train holds one class only, `{name}`: nothing can be told apart"),
+            "give examples of all classes, or name the right column with `--label-column`",
+        );
+    }
+    for part in [SplitName::Dev, SplitName::Test] {
+        if let Some(unseen) = classes(part).difference(&train).next() {
+            return refuse(
+                format!("{part} holds the class `{}`, of which train has no example", data.id2label[*unseen as usize]),
+                "give training examples of it, or divide all again with `--split 80/10/10`",
+            );
+        }
+    }
+    Ok(())
 }
 
 /// The outcome of a fine-tuning that is complete.
@@ -174,9 +208,6 @@ struct Work<'a> {
 
 impl Work<'_> {
     fn go_on(&self, mut fit: Fit<'_>, observer: &mut dyn FitObserver, stop: &AtomicBool) -> Result<Outcome> {
-        if let Some(outcome) = complete(self.run.dir()) {
-            return Ok(outcome);
-        }
         observer.planned(&fit.plan());
         let (start, first) = (Instant::now(), fit.state().step);
         loop {
@@ -198,10 +229,7 @@ impl Work<'_> {
         drop(fit);
         let outcome = self.measure(outcome)?;
         self.run.write(RESULT, &json(&outcome))?;
-        let checkpoints = self.run.path("checkpoints");
-        if checkpoints.exists() {
-            std::fs::remove_dir_all(&checkpoints).map_err(Error::file("delete", checkpoints))?;
-        }
+        drop_checkpoints(&self.run)?;
         Ok(outcome)
     }
 
@@ -318,6 +346,15 @@ impl Work<'_> {
         self.run.write("report.html", &Html.render(&report))?;
         Ok(outcome)
     }
+}
+
+/// A complete run needs no checkpoints.
+fn drop_checkpoints(run: &Run) -> Result<()> {
+    let checkpoints = run.path("checkpoints");
+    if checkpoints.exists() {
+        std::fs::remove_dir_all(&checkpoints).map_err(Error::file("delete", checkpoints))?;
+    }
+    Ok(())
 }
 
 /// The small files that make the directory open in Hugging Face.
