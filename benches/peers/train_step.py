@@ -15,6 +15,7 @@ What makes a peer strong, each an option, so that the strongest can be found and
   --compile [MODE]     torch.compile of the model (needs g++ on CPU)
   --head masked-only   vocabulary logits of the labelled positions alone, which BertForMaskedLM does not do
   --malloc tuned       Linux CPU: glibc keeps big blocks instead of giving them back at each step, and PyTorch asks for huge pages
+  --fpmath exact       on a GPU: plain f32 products, as PyTorch starts with; without it TF32, as tuned scripts have it
   --fpmath bf16        f32 tensors, but oneDNN may multiply in bf16 (ONEDNN_DEFAULT_FPMATH_MODE and torch.set_float32_matmul_precision)
 """
 
@@ -42,6 +43,7 @@ MASK64 = (1 << 64) - 1
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", choices=MODELS, default="bert-mini")
+    parser.add_argument("--work", choices=["pretrain", "finetune", "predict"], default="pretrain", help="finetune and predict: two classes of sequences")
     parser.add_argument("--seq", type=int, default=512, help="tokens of a full sequence, [CLS] and [SEP] included")
     parser.add_argument("--batch", type=int, default=8, help="sequences a step")
     parser.add_argument("--lengths", choices=["full", "mix"], default="full", help="mix: every second sequence has 5..seq-2 k-mers, uniform")
@@ -49,7 +51,7 @@ def arguments():
     parser.add_argument("--attention", choices=["eager", "sdpa"], default="eager")
     parser.add_argument("--compile", nargs="?", const="default", choices=["default", "reduce-overhead", "max-autotune"])
     parser.add_argument("--head", choices=["all", "masked-only"], default="all")
-    parser.add_argument("--fpmath", choices=["exact", "bf16"], default="exact")
+    parser.add_argument("--fpmath", choices=["default", "exact", "bf16"], default="default")
     parser.add_argument("--malloc", choices=["default", "tuned"], default="default")
     parser.add_argument("--dropout", type=float, default=0.1, help="of hidden states and of attention")
     parser.add_argument("--max-grad-norm", type=float, default=1.0, help="0: no clipping")
@@ -115,13 +117,15 @@ def make_batch(args, step, torch):
     flat = labels.flatten()
     rows = (flat != -100).nonzero().squeeze(1)
     batch = dict(input_ids=input_ids, labels=labels, rows=rows, targets=flat[rows])
+    if args.work != "pretrain":
+        batch["labels"] = torch.randint(2, (args.batch,), generator=generator)
     if min(lengths) + 2 < longest:  # a full batch needs no mask, and without one attention is faster
         batch["attention_mask"] = attention_mask
     return {name: tensor.to(args.device) for name, tensor in batch.items()}, int(attention_mask.sum())
 
 
 def make_model(args, torch):
-    from transformers import BertConfig, BertForMaskedLM
+    from transformers import BertConfig, BertForMaskedLM, BertForSequenceClassification
 
     layers, hidden, heads, intermediate = MODELS[args.model]
     config = BertConfig(
@@ -136,7 +140,9 @@ def make_model(args, torch):
         attn_implementation=args.attention,
     )
     torch.manual_seed(args.seed)
-    bert = BertForMaskedLM(config)
+    if args.work != "pretrain":
+        config.num_labels = 2
+    bert = (BertForMaskedLM if args.work == "pretrain" else BertForSequenceClassification)(config)
 
     class EveryPosition(torch.nn.Module):
         def __init__(self):
@@ -156,8 +162,8 @@ def make_model(args, torch):
             wanted = states.reshape(-1, states.shape[-1])[rows]  # [labelled, hidden]
             return torch.nn.functional.cross_entropy(self.model.cls(wanted), targets)
 
-    module = (MaskedOnly if args.head == "masked-only" else EveryPosition)().to(args.device)
-    return module.train()
+    module = (MaskedOnly if args.head == "masked-only" and args.work == "pretrain" else EveryPosition)().to(args.device)
+    return module.train(args.work != "predict")
 
 
 def make_optimizer(model, torch):
@@ -189,7 +195,7 @@ def main():
         torch.set_num_threads(args.threads)
     if args.fpmath == "bf16":
         torch.set_float32_matmul_precision("medium")
-    elif args.device == "cuda":
+    elif args.device == "cuda" and args.fpmath == "default":
         torch.set_float32_matmul_precision("high")  # TF32, as every tuned script has it
 
     _ = transformers.BertForMaskedLM  # transformers imports its parts at first use
@@ -209,7 +215,11 @@ def main():
         if args.device == "cuda":
             torch.cuda.synchronize()
 
-    def step(batch):
+    def predict(batch):
+        with torch.inference_mode(), torch.autocast(args.device, dtype=torch.bfloat16, enabled=args.precision == "bf16"):
+            return step_model(**batch)
+
+    def learn(batch):
         with torch.autocast(args.device, dtype=torch.bfloat16, enabled=args.precision == "bf16"):
             loss = step_model(**batch)
         loss.backward()
@@ -219,6 +229,7 @@ def main():
         optimizer.zero_grad(set_to_none=True)
         return loss.detach()
 
+    step = predict if args.work == "predict" else learn
     seconds, losses = [], []
     start = time.perf_counter()
     for index, (batch, _) in enumerate(batches):
@@ -235,6 +246,7 @@ def main():
     median = statistics.median(timed)
     line = dict(
         peer="pytorch",
+        work=args.work,
         model=args.model,
         seq=args.seq,
         batch=args.batch,

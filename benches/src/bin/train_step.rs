@@ -12,7 +12,7 @@ use clap::Parser;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use tatabox::bench::{Lengths, StepBench};
+use tatabox::bench::{Lengths, StepBench, Work};
 use tatabox::config::{BertConfig, Preset};
 use tatabox_benches::positive;
 use tatabox_engine::Precision;
@@ -205,6 +205,7 @@ fn step_bench(workload: &Workload, options: &Options) -> Result<StepBench> {
     config.hidden_dropout_prob = workload.dropout;
     config.attention_probs_dropout_prob = workload.dropout;
     Ok(StepBench {
+        work: Work::Pretrain,
         model: workload.preset.into(),
         config,
         seq: 512,

@@ -2,11 +2,11 @@
 
 use serde::Serialize;
 use std::time::Instant;
-use tatabox_engine::{AdamW, Batch, Capacity, Device, Executor, Mode, Precision, StepKey};
+use tatabox_engine::{AdamW, Batch, Capacity, Device, Executor, Mode, Objective, Precision, StepKey};
 
 use crate::config::BertConfig;
 use crate::error::{Error, Result};
-use crate::models::bert;
+use crate::models::bert::{self, WindowPooling};
 
 /// The share of tokens that is guessed.
 const MASK_RATE: f64 = 0.15;
@@ -25,9 +25,23 @@ pub enum Lengths {
     Mix,
 }
 
+/// What a step does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Work {
+    /// Guess masked tokens: forward, backward, AdamW.
+    Pretrain,
+    /// Tell two classes of sequences apart: forward, backward, AdamW.
+    Finetune,
+    /// The class of each sequence: forward.
+    Predict,
+}
+
 /// What to measure.
 #[derive(Clone, Debug)]
 pub struct StepBench {
+    /// What a step does.
+    pub work: Work,
     /// The name of the model, for the report.
     pub model: String,
     /// The model.
@@ -49,6 +63,8 @@ pub struct StepBench {
 /// What was measured.
 #[derive(Clone, Debug, Serialize)]
 pub struct StepReport {
+    /// What a step did.
+    pub work: Work,
     /// The model.
     pub model: String,
     /// `f32` or `bf16`.
@@ -130,7 +146,11 @@ impl StepBench {
             let id = |position: usize| 5 + (draw(position) % kmers) as u32;
             let ids = std::iter::once(2).chain((1..=content).map(id)).chain([3]);
             let chosen = |position: &usize| draw(*position) >> 11 < (MASK_RATE * (1u64 << 53) as f64) as u64;
-            batch.push(ids, (1..=content).filter(chosen).map(|position| (position as u32, id(position))));
+            let guessed = if self.work == Work::Pretrain { content } else { 0 };
+            batch.push(ids, (1..=guessed).filter(chosen).map(|position| (position as u32, id(position))));
+            if self.work != Work::Pretrain {
+                batch.labels.push((draw(0) % 2) as u32);
+            }
         }
         batch
     }
@@ -161,15 +181,25 @@ impl StepBench {
         }
         let device = Device::selected()?;
         let matrix_rate = device.matrix_rate(self.precision)?;
-        let graph = bert::masked_lm(&self.config)?;
+        let (graph, mode) = match self.work {
+            Work::Pretrain => (bert::masked_lm(&self.config)?, Mode::Train),
+            Work::Finetune | Work::Predict => {
+                let graph = bert::sequence_classifier(&self.config, 2, WindowPooling::Mean, Objective::PLAIN)?;
+                (graph, if self.work == Work::Finetune { Mode::Train } else { Mode::Evaluate })
+            }
+        };
         let tokens = self.seq * self.batch;
-        let capacity = Capacity { tokens, masked: (tokens / 4).max(16), sequences: 0 };
-        let memory = device.memory(&graph, &capacity, self.precision, Mode::Train)?;
-        let mut executor = Executor::new(graph, capacity, self.precision, Mode::Train)?;
+        let capacity = Capacity { tokens, masked: (tokens / 4).max(16), sequences: self.batch };
+        let memory = device.memory(&graph, &capacity, self.precision, mode)?;
+        let mut executor = Executor::new(graph, capacity, self.precision, mode)?;
         executor.initialize(0);
         let batches: Vec<Batch> = (0..self.warmup + self.steps).map(|step| self.batch(step)).collect();
         let step = |executor: &mut Executor, step: usize| {
             let batch = &batches[step];
+            if mode == Mode::Evaluate {
+                let losses = executor.evaluate(batch)?;
+                return Ok(losses.iter().map(|nats| f64::from(*nats)).sum::<f64>() / losses.len() as f64);
+            }
             executor.zero_gradients();
             let masked = batch.labels.len().max(1) as f64;
             let key = StepKey { seed: 0, step: step as u64, micro_step: 0 };
@@ -223,6 +253,7 @@ impl StepBench {
         let (gflops, matrix_gflops) = (flops / total / 1e9, matrix_rate / 1e9);
         let steps = self.steps as f64;
         Ok(StepReport {
+            work: self.work,
             model: self.model.clone(),
             precision: self.precision,
             kernels: device.name(),
@@ -264,6 +295,7 @@ mod tests {
     fn bench(lengths: Lengths, seq: usize) -> StepBench {
         let config = BertConfig::of_preset(Preset::named("tiny").unwrap(), 69, 0);
         StepBench {
+            work: Work::Pretrain,
             model: "tiny".into(),
             config,
             seq,

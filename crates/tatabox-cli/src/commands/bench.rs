@@ -1,7 +1,7 @@
 //! `tatabox bench`: how fast this machine trains.
 
 use anyhow::Context;
-use tatabox::bench::{Lengths, StepBench, StepReport};
+use tatabox::bench::{Lengths, StepBench, StepReport, Work};
 use tatabox::config::{BertConfig, PRESETS, Preset};
 use tatabox_core::tokenizer::{PAD, Tokenizer, TokenizerConfig};
 
@@ -18,6 +18,9 @@ pub enum Verb {
 /// Time whole training steps: tokens a second, share of this machine's matrix rate, and where the time goes
 #[derive(Debug, clap::Args)]
 pub struct StepArgs {
+    /// What a step does: guess masked tokens, learn two classes of sequences, or tell them apart without learning
+    #[arg(long, value_name = "WORK", value_enum, default_value_t = WorkArg::Pretrain)]
+    pub work: WorkArg,
     /// The sizes of the model: dnabert, bert-small, bert-mini, tiny, logo-genemask
     #[arg(long, value_name = "PRESET", default_value = "bert-mini")]
     pub model: String,
@@ -51,6 +54,14 @@ pub enum LengthsArg {
     Mix,
 }
 
+/// [`Work`] on a command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum WorkArg {
+    Pretrain,
+    Finetune,
+    Predict,
+}
+
 /// Measures and prints.
 pub fn run(verb: &Verb) -> anyhow::Result<()> {
     let Verb::Step(args) = verb;
@@ -65,6 +76,11 @@ pub fn run(verb: &Verb) -> anyhow::Result<()> {
     let mut config = BertConfig::of_preset(preset, vocab_size, PAD.index());
     config.max_position_embeddings = config.max_position_embeddings.max(args.seq);
     let bench = StepBench {
+        work: match args.work {
+            WorkArg::Pretrain => Work::Pretrain,
+            WorkArg::Finetune => Work::Finetune,
+            WorkArg::Predict => Work::Predict,
+        },
         model: args.model.clone(),
         config,
         seq: args.seq,
