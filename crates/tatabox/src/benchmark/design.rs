@@ -200,7 +200,7 @@ impl Design {
             ("`--dev-share`", held.dev_share.to_string(), self.dev_share.to_string()),
             ("`--learn-from-dev`", held.learn_from_dev.to_string(), self.learn_from_dev.to_string()),
             ("the genome", format!("{:?}", held.genome), format!("{:?}", self.genome)),
-            ("`--set`", format!("{:?}", held.set), format!("{:?}", self.set)),
+            ("`--set`", held.set.join(" "), self.set.join(" ")),
         ] {
             if there != here {
                 return differs(what, there, here);

@@ -91,8 +91,8 @@ fn of_group(result: &Benchmark, group: &str) -> Section {
         if average {
             let figures: Option<Vec<f64>> =
                 wholes(&columns).map(|column| column.published(model).map(|one| one.0)).collect();
-            let mean = figures.and_then(|figures| Summary::of(&figures)).map(|summary| summary.mean);
-            row.push(mean.map_or(Cell::Missing, |mean| Cell::text(format!("{mean:.DECIMALS$}"))));
+            let mean = figures.and_then(|figures| alone(&figures));
+            row.push(mean.map_or(Cell::Missing, |mean| Cell::mean_sd(&mean, DECIMALS)));
         }
         rows.push(row);
     }
@@ -108,8 +108,8 @@ fn of_group(result: &Benchmark, group: &str) -> Section {
             let means: Option<Vec<f64>> = wholes(&columns)
                 .map(|column| column.spread(&column.dataset.learners[at]).map(|spread| 100.0 * spread.summary.mean))
                 .collect();
-            let mean = means.and_then(|means| Summary::of(&means)).map(|summary| summary.mean);
-            row.push(mean.map_or(Cell::Missing, |mean| Cell::text(format!("{mean:.DECIMALS$}"))));
+            let mean = means.and_then(|means| alone(&means));
+            row.push(mean.map_or(Cell::Missing, |mean| Cell::mean_sd(&mean, DECIMALS)));
         }
         rows.push(row);
     }
@@ -128,6 +128,11 @@ fn of_group(result: &Benchmark, group: &str) -> Section {
 /// The columns of whole data sets.
 fn wholes<'a>(columns: &'a [Column<'a>]) -> impl Iterator<Item = &'a Column<'a>> {
     columns.iter().filter(|column| column.output.is_none())
+}
+
+/// The mean of several figures, which are no repetitions: without a spread.
+fn alone(figures: &[f64]) -> Option<Summary> {
+    Summary::of(figures).map(|summary| Summary { sd: None, ..summary })
 }
 
 fn percent(summary: Summary) -> Summary {

@@ -154,9 +154,9 @@ impl Design {
             ("the data", paths(&held.source), paths(&self.source)),
             ("how it is read", reading(&held.source), reading(&self.source)),
             ("the hash of the data", held.data_sha256.join(" "), self.data_sha256.join(" ")),
-            ("`--test-examples`", format!("{:?}", held.test_examples), format!("{:?}", self.test_examples)),
+            ("`--test-examples`", asked(held.test_examples), asked(self.test_examples)),
             ("`--seed`", held.seed.to_string(), self.seed.to_string()),
-            ("`--set`", format!("{:?}", held.set), format!("{:?}", self.set)),
+            ("`--set`", held.set.join(" "), self.set.join(" ")),
         ] {
             if there != here {
                 return differs(what, there, here);
@@ -202,6 +202,11 @@ impl Design {
             &format!("# This evaluation, resolved: `tatabox fewshot --resume` goes on with it.\n{text}"),
         )
     }
+}
+
+/// How many test examples are asked, in words.
+fn asked(examples: Option<u32>) -> String {
+    examples.map_or("all".to_string(), |examples| examples.to_string())
 }
 
 /// How data is read and divided, in words.
