@@ -204,7 +204,7 @@ fn what_is_odd_in_labelled_data_is_counted_and_strict_fails_where_it_is_serious(
         (&row(200, "2"), "", 0, "label `2` has 1 records in train and none in test"),
         (&format!("s300,{rna},0\n"), "", 0, "1 sequences are written with U and"),
         ("s300,ACG,0\n", "", 0, "1 sequences are shorter than k = 6 bases"),
-        ("\n\n", "", 0, "2 rows are empty and were skipped"),
+        (&format!("\n\n{}", row(300, "0")), "", 0, "2 rows are empty and were skipped"),
         (
             "",
             &row(101, "1").replace("s101", "s100"),

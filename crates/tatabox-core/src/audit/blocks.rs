@@ -5,9 +5,13 @@
 //! A class breaks at the borders of a division into equal blocks if its sequences hang together less at these borders than elsewhere, compared with the other
 //! class at the same places. The quarter of the borders at which it breaks most does not count: real sequences have a place or two (a TATA box, a start site)
 //! where they differ from others, blocks break everywhere.
+//!
+//! Blocks that were replaced by random bases break little where the genome's neighbouring bases depend on each other little; what shows them is their
+//! mosaic (module `mosaic`).
 
 use serde::{Deserialize, Serialize};
 
+use super::mosaic::{self, Agreement};
 use crate::labelled::{Labelled, Task};
 
 /// Numbers of blocks that are tried.
@@ -16,13 +20,13 @@ const TRIED: std::ops::RangeInclusive<usize> = 4..=40;
 /// Bases that a block has, at least.
 const SHORTEST: usize = 3;
 
-/// The z below which borders are said to be found. 74 divisions are looked at; by chance one has a z of -6 once in ten million data sets.
+/// The z below which borders are said to be found. 74 divisions are looked at in two ways; by chance one has a z of -6 once in ten million data sets.
 const FOUND: f64 = -6.0;
 
 /// Sequences of each class that are needed.
 const FEWEST: usize = 30;
 
-/// The division into blocks at whose borders one class breaks most.
+/// The division into blocks that shows most.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Blocks {
     /// Whether that is more than chance.
@@ -31,10 +35,22 @@ pub struct Blocks {
     pub label: String,
     /// How many blocks.
     pub blocks: usize,
-    /// By how many standard errors it hangs together less there than the other class does; below 0.
+    /// By how many standard errors it hangs together less there, or its blocks are more of one piece, than in the other class; below 0.
     pub z: f64,
+    /// What shows the borders.
+    pub sign: Sign,
     /// Sequences of that class.
     pub records: u64,
+}
+
+/// What shows that a class was made of blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Sign {
+    /// Neighbouring bases depend on each other less across the borders than elsewhere: blocks have changed places.
+    Breaks,
+    /// Some blocks look like the other class as a whole and others do not: blocks were replaced.
+    Mosaic,
 }
 
 impl Blocks {
@@ -55,20 +71,39 @@ impl Blocks {
             return None;
         }
         let mut best: Option<Blocks> = None;
+        let mut take = |class: usize, blocks: usize, z: f64, sign: Sign| {
+            if best.as_ref().is_none_or(|best| z < best.z) {
+                let (label, records) = (data.id2label[class].clone(), classes[class].len() as u64);
+                best = Some(Blocks { found: z < FOUND, label, blocks, z, sign, records });
+            }
+        };
         for class in 0..2 {
             let (own, other) = (&classes[class], &classes[1 - class]);
             let table = together(other);
             let profiles = |of: &[&[u8]]| -> Vec<Vec<f64>> { of.iter().map(|codes| profile(codes, &table)).collect() };
-            let (own, other) = (profiles(own), profiles(other));
-            let (own_mean, other_mean) = (mean(&own), mean(&other));
+            let (own_profiles, other_profiles) = (profiles(own), profiles(other));
+            let (own_mean, other_mean) = (mean(&own_profiles), mean(&other_profiles));
             let lower = |&border: &usize| own_mean[border] - other_mean[border];
+            let likeness = [mosaic::likeness(own, other), mosaic::likeness(other, other)];
+            let mut agreement: Option<(usize, [Agreement; 2])> = None;
             for blocks in TRIED.filter(|blocks| bases / blocks >= SHORTEST) {
                 let mut borders: Vec<usize> = (1..blocks).map(|block| block * bases / blocks).collect();
                 borders.sort_by(|one, next| lower(one).total_cmp(&lower(next)));
-                let z = less_at(&own, &other, &borders[blocks.div_ceil(4)..]);
-                if best.as_ref().is_none_or(|best| z < best.z) {
-                    let records = own.len() as u64;
-                    best = Some(Blocks { found: z < FOUND, label: data.id2label[class].clone(), blocks, z, records });
+                take(
+                    class,
+                    blocks,
+                    less_at(&own_profiles, &other_profiles, &borders[blocks.div_ceil(4)..]),
+                    Sign::Breaks,
+                );
+                let half = bases / blocks / 2;
+                if half < SHORTEST {
+                    continue;
+                }
+                if agreement.as_ref().is_none_or(|(of, _)| *of != half) {
+                    agreement = Some((half, likeness.each_ref().map(|of| Agreement::of(of, half))));
+                }
+                if let Some((_, [own, other])) = &agreement {
+                    take(class, blocks, mosaic::z(own, other, bases, blocks), Sign::Mosaic);
                 }
             }
         }

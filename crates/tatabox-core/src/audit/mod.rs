@@ -8,21 +8,26 @@
 
 mod blocks;
 mod duplicates;
+mod mosaic;
 mod near;
 mod page;
 mod simple;
 
 use serde::{Deserialize, Serialize};
 
+use crate::assess::Metric;
 use crate::labelled::{Card, Labelled, Problem, Severity, SplitName, Task};
 
-pub use blocks::Blocks;
+pub use blocks::{Blocks, Sign};
 pub use duplicates::{Duplicates, Shared};
 pub use near::NEAR;
 pub use simple::{Gc, Scored, Simple};
 
 /// Distance from 0.5 from which an area under the ROC curve of GC content or length alone is said to be much.
 const MUCH: f64 = 0.65;
+
+/// Spearman's correlation with a target from which GC content or length alone is said to be much.
+const MUCH_CORRELATED: f64 = 0.3;
 
 /// The report on a data set.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -33,7 +38,7 @@ pub struct Audit {
     pub findings: Vec<Problem>,
     /// Sequences that stand more than once.
     pub duplicates: Duplicates,
-    /// What can be had without a model; none without classes or with one only.
+    /// What can be had without a model; none with one class only.
     pub simple: Option<Simple>,
     /// Regular borders; none where lengths differ or there are not two classes.
     pub blocks: Option<Blocks>,
@@ -122,37 +127,42 @@ impl Audit {
     fn easy(&self) -> Vec<Problem> {
         let Some(simple) = &self.simple else { return Vec::new() };
         let mut found = Vec::new();
-        for (id, name, area) in [("gc", "GC content", simple.gc_auroc), ("length", "length", simple.length_auroc)] {
+        let alone = [
+            ("gc", "GC content", simple.gc_auroc, simple.gc_spearman),
+            ("length", "length", simple.length_auroc, simple.length_spearman),
+        ];
+        let hint = "a model must be measured against this, not against chance";
+        for (id, name, area, correlation) in alone {
+            let mut warn = |what: String| found.push(Problem::new(id, Severity::Warning, simple.records, what, hint));
             if let Some(area) = area.filter(|area| *area >= MUCH) {
-                let what = format!("{name} alone tells the classes apart with an AUROC of {area:.3}");
-                found.push(Problem::new(
-                    id,
-                    Severity::Warning,
-                    simple.records,
-                    what,
-                    "a model must be measured against this, not against 0.5",
-                ));
+                warn(format!("{name} alone tells the classes apart with an AUROC of {area:.3}"));
+            }
+            if let Some(correlation) = correlation.filter(|correlation| *correlation >= MUCH_CORRELATED) {
+                warn(format!("{name} alone goes with a target with a rank correlation of {correlation:.3}"));
             }
         }
-        if let Some(area) = simple.kmers.as_ref().and_then(Scored::auroc).filter(|area| *area >= 0.9) {
-            let what = format!("logistic regression on k-mer counts reaches an AUROC of {area:.3}");
-            found.push(Problem::new(
-                "kmers",
-                Severity::Warning,
-                simple.records,
-                what,
-                "the task is nearly solved without a model of sequence: look at how the negatives were made",
-            ));
+        let kmers = |metric| simple.kmers.as_ref().and_then(|kmers| kmers.value(metric)).filter(|value| *value >= 0.9);
+        for (metric, name) in [(Metric::Auroc, "an AUROC"), (Metric::Pearson, "a Pearson correlation")] {
+            if let Some(value) = kmers(metric) {
+                let what = format!("regression on k-mer counts reaches {name} of {value:.3}");
+                let hint = "the task is nearly solved without a model of sequence: look at how the data was made";
+                found.push(Problem::new("kmers", Severity::Warning, simple.records, what, hint));
+            }
         }
         found
     }
 
     fn borders(&self) -> Vec<Problem> {
         let Some(blocks) = self.blocks.as_ref().filter(|blocks| blocks.found) else { return Vec::new() };
-        let what = format!(
-            "sequences of class `{}` break at the borders of {} blocks (z = {:.1}): they look as if blocks were shuffled or replaced",
-            blocks.label, blocks.blocks, blocks.z
-        );
+        let (label, count, z) = (&blocks.label, blocks.blocks, blocks.z);
+        let what = match blocks.sign {
+            Sign::Breaks => format!(
+                "sequences of class `{label}` break at the borders of {count} blocks (z = {z:.1}): they look as if blocks were shuffled or replaced"
+            ),
+            Sign::Mosaic => format!(
+                "sequences of class `{label}` are a mosaic of {count} blocks (z = {z:.1}): they look as if some of the blocks were replaced by random bases"
+            ),
+        };
         let hint = "a model can learn the borders and nothing of biology: compare with negatives of the genome";
         vec![Problem::new("block-borders", Severity::Warning, blocks.records, what, hint)]
     }

@@ -1,6 +1,6 @@
 //! The audit as a page: findings first, then what they rest on.
 
-use super::{Audit, Shared};
+use super::{Audit, Shared, Sign};
 use crate::report::{Body, Cell, Fact, Report, Section, Table};
 
 impl Audit {
@@ -84,18 +84,19 @@ impl Audit {
 
     fn simple(&self) -> Option<Section> {
         let simple = self.simple.as_ref()?;
-        let area = |value: Option<f64>| value.map_or("not defined".to_owned(), |value| format!("{value:.3}"));
-        let gc = simple
-            .gc
-            .iter()
-            .map(|of| format!("{} {:.3} ± {:.3}", of.label, of.mean, of.sd))
-            .collect::<Vec<_>>()
-            .join("; ");
-        let mut facts = vec![
-            Fact::new("GC content by class", gc),
-            Fact::new("AUROC of GC content alone", area(simple.gc_auroc)),
-            Fact::new("AUROC of length alone", area(simple.length_auroc)),
-        ];
+        let mut facts = Vec::new();
+        if !simple.gc.is_empty() {
+            let of = simple.gc.iter().map(|of| format!("{} {:.3} ± {:.3}", of.label, of.mean, of.sd));
+            facts.push(Fact::new("GC content by class", of.collect::<Vec<_>>().join("; ")));
+        }
+        let alone = if simple.gc.is_empty() {
+            [("rank correlation of GC content alone", simple.gc_spearman), ("of length alone", simple.length_spearman)]
+        } else {
+            [("AUROC of GC content alone", simple.gc_auroc), ("AUROC of length alone", simple.length_auroc)]
+        };
+        for (name, value) in alone {
+            facts.push(Fact::new(name, value.map_or("not defined".to_owned(), |value| format!("{value:.3}"))));
+        }
         if let Some(kmers) = &simple.kmers {
             for (metric, of) in &kmers.metrics {
                 let ends = of.interval.map(|ends| format!(" ({:.3} to {:.3})", ends.low, ends.high));
@@ -116,11 +117,15 @@ impl Audit {
     fn block_borders(&self) -> Option<Section> {
         let blocks = self.blocks.as_ref()?;
         let facts = vec![
-            Fact::new("class that breaks most", blocks.label.clone()),
-            Fact::new("at the borders of", format!("{} blocks", blocks.blocks)),
+            Fact::new("class that shows it most", blocks.label.clone()),
+            Fact::new("of so many", format!("{} blocks", blocks.blocks)),
+            Fact::new(
+                "sign",
+                if blocks.sign == Sign::Breaks { "breaks at the borders" } else { "blocks of one piece" },
+            ),
             Fact::new("z", format!("{:.1} ({})", blocks.z, if blocks.found { "more than chance" } else { "chance" })),
         ];
-        let note = "How much less neighbouring bases depend on each other at regular borders than elsewhere, compared with the other class; below -6 is more than chance.";
+        let note = "Whether neighbouring bases depend on each other less at regular borders than elsewhere, or blocks between such borders are of one piece, compared with the other class; below -6 is more than chance.";
         Some(Section::new("blocks", "Block borders", Body::Facts { facts }).with_note(note))
     }
 }

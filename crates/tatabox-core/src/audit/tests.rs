@@ -107,6 +107,41 @@ fn gc_content_and_kmers_that_give_the_class_away_are_said() {
     assert!(simple.divided && simple.records == 60 && simple.gc[1].mean > simple.gc[0].mean + 0.1);
 }
 
+/// Sequences whose share of C and G is the first number, and whose second says nothing; or, of labels, whether they have much of it.
+fn of_task(task: Task) -> Labelled {
+    let mut made = data(vec![(SplitName::All, rows(0, 300, 100))]);
+    (made.task, made.id2label, made.targets) = match task {
+        Task::Regression => (task, Vec::new(), vec!["gc".into(), "noise".into()]),
+        _ => (task, vec!["rich".into(), "odd".into()], Vec::new()),
+    };
+    let mut rng = SeededRng::new(5, Purpose::Test, 0, 0);
+    for (at, example) in made.splits[0].examples.iter_mut().enumerate() {
+        example.codes.iter_mut().take(at % 50).for_each(|code| *code = 2 | (*code & 1));
+        let share = example.codes.iter().filter(|&&code| code == 2 || code == 3).count() as f64 / 100.0;
+        example.target = match task {
+            Task::Regression => Target::Values(vec![share, rng.unit()]),
+            _ => Target::Labels(vec![share > 0.62, rng.chance(0.5)]),
+        };
+    }
+    made
+}
+
+#[test]
+fn regressions_and_labels_have_baselines_too() {
+    let audit = Audit::of(&of_task(Task::Regression), 6, 1);
+    let simple = audit.simple.as_ref().unwrap();
+    assert!(simple.gc_spearman.unwrap() > 0.99 && simple.length_spearman.is_none() && simple.gc_auroc.is_none());
+    let pearson = simple.kmers.as_ref().unwrap().metrics[&Metric::Pearson].value;
+    // One of two targets can be had from k-mers; the whole is the mean of both.
+    assert!((0.3..0.7).contains(&pearson), "{pearson}");
+    assert!(finding(&audit, "gc").unwrap().what.contains("rank correlation of 1.000"), "{:?}", audit.findings);
+    assert!(Text.render(&audit.page("x")).contains("5-mer regression: Spearman"));
+    let audit = Audit::of(&of_task(Task::MultiLabel), 6, 1);
+    let simple = audit.simple.as_ref().unwrap();
+    assert!((0.6..0.9).contains(&simple.gc_auroc.unwrap()) && simple.gc[0].mean > simple.gc[1].mean + 0.05);
+    assert!(simple.kmers.as_ref().unwrap().metrics.contains_key(&Metric::MicroF1));
+}
+
 #[test]
 fn negatives_made_of_blocks_are_found_at_their_borders_and_others_are_not() {
     let positives: Vec<Vec<u8>> = (0..600).map(|at| chain(300, at)).collect();
@@ -133,6 +168,32 @@ fn negatives_made_of_blocks_are_found_at_their_borders_and_others_are_not() {
         (0..300).map(|_| rng.below(4) as u8).collect()
     });
     assert!(!random.found, "{random:?}");
+}
+
+/// Bases of which C and G have six in ten, and none depends on another.
+fn rich(bases: usize, index: u64) -> Vec<u8> {
+    let mut rng = SeededRng::new(3, Purpose::Test, 10, index);
+    (0..bases).map(|_| if rng.chance(0.7) { 2 + rng.below(2) as u8 } else { rng.below(2) as u8 }).collect()
+}
+
+#[test]
+fn replaced_blocks_are_found_where_no_base_depends_on_its_neighbours() {
+    let made = |make: &dyn Fn(u64) -> Vec<u8>| {
+        let rows = (0..1_000).flat_map(|at| [(rich(300, at), 1), (make(at), 0)]).collect();
+        Blocks::of(&data(vec![(SplitName::All, rows)])).unwrap()
+    };
+    let replaced = made(&|at| deepromoter(&rich(300, at), 1, at));
+    assert_eq!((replaced.found, replaced.sign, replaced.blocks), (true, Sign::Mosaic, 20), "{replaced:?}");
+    let other = made(&|at| rich(300, 10_000 + at));
+    assert!(!other.found, "{other:?}");
+    // Long stretches of another composition, anywhere: of one piece, but not block by block.
+    let patchy = made(&|at| {
+        let mut codes = rich(300, at);
+        let start = (at * 37 % 240) as usize;
+        codes[start..start + 60].copy_from_slice(&chain(60, at));
+        codes
+    });
+    assert!(!patchy.found, "{patchy:?}");
 }
 
 #[test]

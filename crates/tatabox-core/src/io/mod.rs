@@ -14,6 +14,8 @@ pub mod fasta;
 
 pub mod table;
 
+pub mod parquet;
+
 pub mod twobit;
 
 pub mod bigwig;

@@ -59,7 +59,7 @@ impl Table {
                 table.rows.push(Row { line, cells });
             }
         }
-        table.check()
+        table.checked()
     }
 
     /// Reads JSON lines: a column for every key of the first object, in its order; a list becomes its values with `;` between, null nothing.
@@ -95,7 +95,7 @@ impl Table {
             let cells = table.header.iter().map(|name| cell(&object[name])).collect();
             table.rows.push(Row { line: at as u64 + 1, cells });
         }
-        table.check()
+        table.checked()
     }
 
     /// The column of the first of these names that the table has; case does not count.
@@ -109,7 +109,7 @@ impl Table {
     }
 
     /// The same table, if it has rows and they are equally long.
-    fn check(self) -> Result<Table> {
+    pub(super) fn checked(self) -> Result<Table> {
         let Some(first) = self.rows.first() else {
             let got = if self.header.is_empty() { "an empty file" } else { "a header and nothing else" };
             let hint = "check the path, and that the file was downloaded or written whole";

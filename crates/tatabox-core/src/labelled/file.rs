@@ -13,6 +13,7 @@ use crate::interval::{self, Interval};
 use crate::io::fasta::{Fasta, Piece};
 use crate::io::input::{self, Input};
 use crate::io::malformed;
+use crate::io::parquet;
 use crate::io::table::{Row, Table};
 use crate::seq::{self, Composition, Sequence, class};
 
@@ -113,7 +114,7 @@ impl RawFile {
     }
 }
 
-/// Reads a file: FASTA, JSON lines, BED, or a table, as its first letter and its name say. A file of bare sequences has one a line.
+/// Reads a file: FASTA, Parquet, JSON lines, BED, or a table, as its first letter and its name say. A file of bare sequences has one a line.
 ///
 /// # Errors
 /// It cannot be read, or is not what its form asks for; a letter is no nucleotide; intervals have no genome, or do not fit it.
@@ -122,9 +123,8 @@ pub(super) fn read(path: &Path, options: &ReadOptions) -> Result<RawFile> {
     let card = FileCard { path: path.display().to_string(), bytes: fingerprint.bytes, sha256: fingerprint.sha256 };
     let file = RawFile::new(path, card);
     let head = crate::io::lines::head(path)?;
-    if head.starts_with(b"PAR1") {
-        let hint = "write it as CSV first: `python -c 'import pandas; pandas.read_parquet(\"x.parquet\").to_csv(\"x.csv\", index=False)'`";
-        return Err(malformed(path, "", "CSV, TSV, JSON lines, FASTA or BED", "Parquet", hint));
+    if head.starts_with(parquet::MAGIC) {
+        return table(file, parquet::read(path)?, options);
     }
     let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
     match head.trim_ascii_start().first() {

@@ -93,6 +93,30 @@ fn pairs_words_and_several_labels_are_understood() {
 }
 
 #[test]
+fn parquet_is_read_as_any_table() {
+    let of = |name: &str| {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
+        read(&[path], &ReadOptions { label_columns: columns(name), ..ReadOptions::default() })
+    };
+    fn columns(name: &str) -> Vec<String> {
+        if name == "zstd.parquet" { vec!["liver".into(), "brain".into()] } else { Vec::new() }
+    }
+    let data = of("snappy.parquet").unwrap();
+    assert_eq!((data.task, rows(&data, SplitName::All)[1].clone()), (Task::Binary, row("GGTTACGTNN", "0")));
+    let data = of("zstd.parquet").unwrap();
+    let all: Vec<&Target> = data.examples().map(|one| &one.target).collect();
+    assert_eq!((data.task, all[2]), (Task::MultiLabel, &Target::Labels(vec![true, true])));
+    assert_eq!(data.examples().nth(3).unwrap().id, "d");
+    let data = of("lists.parquet").unwrap();
+    assert_eq!(
+        (data.task, &data.examples().next().unwrap().target),
+        (Task::Regression, &Target::Values(vec![0.5, -1.25]))
+    );
+    let error = of("null.parquet").unwrap_err().to_string();
+    assert!(error.ends_with("line 4: expected a label, got nothing"), "{error}");
+}
+
+#[test]
 fn deepstarr_rows_stand_in_the_order_of_the_fasta() {
     let files = [
         ("Sequences_Train.fa", ">chr2R_1_5_+_positive_peaks\nAC\nGT\n>chr2R_7_9_-_negative\nTTTT\n"),
@@ -196,7 +220,7 @@ fn bad_input_is_named_with_its_line() {
             "line 2: expected k-mers that overlap by all letters but one, got `GTAC` and then `TTTT`",
         ),
         ("sequence,label,split\nACGT,1,tset\n", &sniffed, "line 2: expected train, dev or test, got `tset`"),
-        ("PAR1\u{15}\u{4}", &sniffed, "got Parquet"),
+        ("PAR1\u{15}\u{4}", &sniffed, "expected whole Parquet data"),
     ] {
         refused(&[("train.csv", text)], options, part);
     }

@@ -1,0 +1,101 @@
+//! Sequences pieced together of blocks that are like real ones and blocks that are not, as negatives are whose blocks were replaced by random bases.
+//!
+//! Each base says how much the sequence looks like the other class there: the logarithm of its probability after the two bases before it, counted in the other
+//! class, over one in four; less the mean of its class at that place. Within a block that was replaced all bases say less, within one that was kept all say
+//! more: the halves of a block agree, and the bases left and right of a border do not. What real sequences have of such stretches lies anywhere, and the other
+//! class is measured at the same places.
+
+/// For every place between two bases, how much the `half` bases before and behind it agree: the mean over sequences of the product of their sums, and per
+/// sequence, `[sequences][bases + 1]`.
+pub(super) struct Agreement {
+    half: usize,
+    rows: Vec<Vec<f64>>,
+}
+
+/// How much each base looks like the other class, less the mean of its own class at that place, `[sequences][bases]`.
+pub(super) fn likeness(own: &[&[u8]], other: &[&[u8]]) -> Vec<Vec<f64>> {
+    let mut counts = vec![[1.0f64; 4]; 16];
+    let context = |codes: &[u8]| (codes.iter().all(|&code| code < 4)).then(|| usize::from(codes[0] << 2 | codes[1]));
+    for codes in other {
+        for three in codes.windows(3).filter(|three| three[2] < 4) {
+            if let Some(context) = context(&three[..2]) {
+                counts[context][usize::from(three[2])] += 1.0;
+            }
+        }
+    }
+    let table: Vec<[f64; 4]> = counts
+        .iter()
+        .map(|row| {
+            let all: f64 = row.iter().sum();
+            row.map(|count| (4.0 * count / all).ln())
+        })
+        .collect();
+    let mut rows: Vec<Vec<f64>> = own
+        .iter()
+        .map(|codes| {
+            let known = |three: &[u8]| (three[2] < 4).then(|| context(&three[..2])).flatten();
+            let said = codes.windows(3).map(|three| known(three).map_or(0.0, |of| table[of][usize::from(three[2])]));
+            [0.0, 0.0].into_iter().chain(said).take(codes.len()).collect()
+        })
+        .collect();
+    for at in 0..rows.first().map_or(0, Vec::len) {
+        let mean = rows.iter().map(|row| row[at]).sum::<f64>() / rows.len() as f64;
+        rows.iter_mut().for_each(|row| row[at] -= mean);
+    }
+    rows
+}
+
+impl Agreement {
+    pub fn of(likeness: &[Vec<f64>], half: usize) -> Agreement {
+        let row = |values: &Vec<f64>| {
+            let mut sums = vec![0.0];
+            values.iter().for_each(|value| sums.push(sums[sums.len() - 1] + value));
+            let at = |place: usize| {
+                if place < half || place + half > values.len() {
+                    return 0.0;
+                }
+                (sums[place] - sums[place - half]) * (sums[place + half] - sums[place])
+            };
+            (0..=values.len()).map(at).collect()
+        };
+        Agreement { half, rows: likeness.iter().map(row).collect() }
+    }
+
+    /// The mean over sequences at a place.
+    fn mean(&self, place: usize) -> f64 {
+        self.rows.iter().map(|row| row[place]).sum::<f64>() / self.rows.len() as f64
+    }
+
+    /// Per sequence: the mean at `borders` less that at `middles`.
+    fn contrast(&self, borders: &[usize], middles: &[usize]) -> Vec<f64> {
+        let mean = |row: &[f64], of: &[usize]| of.iter().map(|&place| row[place]).sum::<f64>() / of.len() as f64;
+        self.rows.iter().map(|row| mean(row, borders) - mean(row, middles)).collect()
+    }
+}
+
+/// By how many standard errors the sides of the borders of `blocks` blocks agree less than the halves of the blocks, compared with the other class at the same
+/// places; below 0 for a mosaic. The quarter of the blocks whose halves agree most does not count: real sequences have a place or two where some of them have a
+/// motif and others have not.
+pub(super) fn z(own: &Agreement, other: &Agreement, bases: usize, blocks: usize) -> f64 {
+    let fits = |place: &usize| *place >= own.half && place + own.half <= bases;
+    let borders: Vec<usize> = (1..blocks).map(|block| block * bases / blocks).filter(fits).collect();
+    let mut middles: Vec<usize> =
+        (0..blocks).map(|block| (2 * block + 1) * bases / (2 * blocks)).filter(fits).collect();
+    middles.sort_by(|&one, &next| {
+        let more = |place: usize| other.mean(place) - own.mean(place);
+        more(one).total_cmp(&more(next))
+    });
+    let middles = &middles[blocks.div_ceil(4).min(middles.len().saturating_sub(1))..];
+    if borders.is_empty() || middles.is_empty() {
+        return 0.0;
+    }
+    let moments = |of: &Agreement| {
+        let values = of.contrast(&borders, middles);
+        let count = values.len() as f64;
+        let mean = values.iter().sum::<f64>() / count;
+        (mean, values.iter().map(|value| (value - mean) * (value - mean)).sum::<f64>() / (count - 1.0) / count)
+    };
+    let ((own, own_error), (other, other_error)) = (moments(own), moments(other));
+    let error = (own_error + other_error).sqrt();
+    if error > 0.0 { (own - other) / error } else { 0.0 }
+}
