@@ -6,10 +6,14 @@ mod twin;
 
 use std::process::Command;
 use tatabox_engine::{AdamW, Capacity, Executor, Isa, Mode, Precision, StepKey};
-use twin::check::isas;
 use twin::model::{Sizes, batch, bert};
 
 const SIZES: Sizes = Sizes { vocabulary: 30, positions: 40, heads: 2, dim: 9, inner: 35, layers: 1, dropout: 0.1 };
+
+/// The instruction sets of this machine.
+fn isas() -> impl DoubleEndedIterator<Item = Isa> {
+    Isa::ALL.into_iter().filter(|isa| isa.is_available())
+}
 
 /// Losses of ten steps on one batch.
 fn train(precision: Precision) -> tatabox_engine::Result<Vec<f64>> {
@@ -101,7 +105,7 @@ fn assert_near(one: &Told, other: &Told) {
 #[test]
 fn every_path_of_this_machine_learns_the_same() {
     let fastest = told(this_machine(None));
-    assert_eq!(fastest.isa, isas().last().unwrap().name());
+    assert_eq!(fastest.isa, isas().next_back().unwrap().name());
     for isa in isas() {
         let forced = told(this_machine(Some(isa.name())));
         assert_eq!(forced.isa, isa.name());
@@ -111,7 +115,7 @@ fn every_path_of_this_machine_learns_the_same() {
 
 #[test]
 fn a_path_that_is_not_there_is_refused_with_a_list_of_those_that_are() {
-    let offered = isas().into_iter().map(Isa::name).collect::<Vec<_>>().join(", ");
+    let offered = isas().map(Isa::name).collect::<Vec<_>>().join(", ");
     let missing = Isa::ALL.into_iter().filter(|isa| !isa.is_available()).map(Isa::name);
     for name in missing.chain(["sse9", "AVX2", ""]) {
         let error = ask(this_machine(Some(name)))("error:");

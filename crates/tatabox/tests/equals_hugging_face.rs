@@ -89,7 +89,7 @@ impl Golden {
 }
 
 fn machines() -> Vec<Device> {
-    let isas = Isa::ALL.into_iter().filter(|isa| isa.is_available()).map(Device::Cpu);
+    let isas = Isa::ALL.into_iter().filter(|isa| isa.is_available() && !emulated::real_alone()).map(Device::Cpu);
     isas.chain(emulated::gpus().into_iter().map(Device::Cuda)).collect()
 }
 

@@ -420,6 +420,9 @@ impl Stream {
 
     /// Copies numbers to the card and waits.
     pub fn write(&self, to: Address, values: &[f32]) -> Result<()> {
+        if values.is_empty() {
+            return Ok(());
+        }
         // SAFETY: the source lives until the wait below is over; the caller owns the memory at `to`.
         let code = unsafe {
             (self.driver.functions.to_card)(to, values.as_ptr().cast(), size_of_val(values), self.at as Handle)
@@ -431,6 +434,9 @@ impl Stream {
     /// Copies numbers from the card and waits.
     pub fn read(&self, from: Address, values: &mut [f32]) -> Result<()> {
         let bytes = size_of_val(values);
+        if bytes == 0 {
+            return Ok(());
+        }
         // SAFETY: the target lives until the wait below is over; the caller owns the memory at `from`.
         let code =
             unsafe { (self.driver.functions.from_card)(values.as_mut_ptr().cast(), from, bytes, self.at as Handle) };

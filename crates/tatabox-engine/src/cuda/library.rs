@@ -113,7 +113,7 @@ fn folders() -> Vec<PathBuf> {
         folders.push(toolkit.join("lib64"));
     }
     let mut environments: Vec<PathBuf> =
-        ["VIRTUAL_ENV", "CONDA_PREFIX"].iter().filter_map(|name| std::env::var_os(name)).map(PathBuf::from).collect();
+        ["VIRTUAL_ENV", "CONDA_PREFIX"].iter().filter_map(std::env::var_os).map(PathBuf::from).collect();
     for bin in std::env::var_os("PATH").iter().flat_map(std::env::split_paths) {
         let python = bin.join("python3");
         if let (true, Some(prefix)) = (python.is_file(), bin.parent()) {
