@@ -177,6 +177,7 @@ fn tune(shell: &Shell, case: &Case) -> Tuned {
         label_columns: label_columns.iter().map(|name| name.to_string()).collect(),
         genome: Vec::new(),
         split: Some("75/25".to_string()),
+        learn_from_dev: false,
         dev_share: 0,
         seed: 0,
     };
