@@ -367,3 +367,109 @@ fn resolve_lora(s: &mut Settings) -> Result<LoraSettings> {
     }
     Ok(LoraSettings { rank, alpha: s.number("lora.alpha", 2.0 * rank.max(1) as f64, 1e-6..=1e6)?, targets: text })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::models::bert::sequence_classifier;
+
+    fn encoder() -> BertConfig {
+        let sizes = crate::config::Preset { name: "", layers: 3, hidden: 8, heads: 2, intermediate: 16 };
+        BertConfig::of_preset(sizes, 69, 0)
+    }
+
+    fn resolve(assignments: &[&str]) -> Result<FinetuneConfig> {
+        let mut settings = Settings::empty();
+        assignments.iter().for_each(|assignment| settings.set(assignment).unwrap());
+        let tokenizer = TokenizerConfig { k: 3, ..TokenizerConfig::default() };
+        FinetuneConfig::resolve(settings, &encoder(), &tokenizer, 200)
+    }
+
+    /// The rates of some parameters: embeddings, first layer, last layer, pooler, head.
+    fn rates(config: &FinetuneConfig) -> [f32; 5] {
+        let mut graph = sequence_classifier(&encoder(), 2, WindowPooling::Mean, Objective::PLAIN).unwrap();
+        config.adapt(&mut graph, &encoder()).unwrap();
+        [
+            "bert.embeddings.position_embeddings.weight",
+            "bert.encoder.layer.0.output.dense.bias",
+            "bert.encoder.layer.2.attention.self.qkv.weight",
+            "bert.pooler.dense.weight",
+            "classifier.weight",
+        ]
+        .map(|name| graph.params().iter().find(|spec| spec.name == name).unwrap().rate)
+    }
+
+    #[test]
+    fn layers_learn_at_the_rates_that_were_asked_for() {
+        assert_eq!(rates(&resolve(&[]).unwrap()), [1.0; 5]);
+        let decayed = rates(&resolve(&["train.layer_decay=0.5"]).unwrap());
+        assert_eq!(decayed, [0.0625, 0.125, 0.5, 1.0, 1.0]);
+        for frozen in ["train.freeze=encoder", "lora.rank=2"] {
+            assert_eq!(rates(&resolve(&[frozen]).unwrap()), [0.0, 0.0, 0.0, 1.0, 1.0], "{frozen}");
+        }
+    }
+
+    #[test]
+    fn lora_updates_the_named_rows_of_every_layer() {
+        let config = resolve(&["lora.rank=2", "lora.targets=query,value,intermediate"]).unwrap();
+        let mut graph = sequence_classifier(&encoder(), 2, WindowPooling::Mean, Objective::PLAIN).unwrap();
+        let before = graph.params().len();
+        config.adapt(&mut graph, &encoder()).unwrap();
+        let added: Vec<(&str, &[usize])> =
+            graph.params()[before..].iter().map(|spec| (spec.name.as_str(), &spec.shape[..])).collect();
+        assert_eq!(added.len(), 3 * 3 * 2);
+        assert_eq!(added[0], ("bert.encoder.layer.0.query.lora_A.weight", &[2, 8][..]));
+        assert_eq!(added[5], ("bert.encoder.layer.0.intermediate.lora_B.weight", &[16, 2][..]));
+    }
+
+    #[test]
+    fn a_preset_gives_way_to_what_is_given() {
+        let config = resolve(&["preset=randommask-eap"]).unwrap();
+        assert_eq!((config.train.epochs, config.train.batch_size, config.train.learning_rate), (10, 64, 3e-5));
+        assert_eq!((config.train.weight_decay, config.train.warmup_ratio), (0.0, Some(0.0)));
+        let config = resolve(&["preset=randommask-eap", "train.epochs=2", "train.warmup_steps=7"]).unwrap();
+        assert_eq!((config.train.epochs, config.train.batch_size), (2, 64));
+        assert_eq!((config.train.warmup_steps, config.train.warmup_ratio), (Some(7), None));
+        for preset in &PRESETS {
+            let config = resolve(&[&format!("preset={}", preset.name)]).unwrap();
+            assert_eq!(config.preset, preset.name);
+        }
+    }
+
+    #[test]
+    fn steps_warmup_and_windows_follow_the_data_and_the_encoder() {
+        let config = resolve(&["train.epochs=3", "train.batch_size=10"]).unwrap();
+        assert_eq!(config.steps(31), (4, 12));
+        assert_eq!(config.schedule(12).warmup, 2, "a tenth, rounded up");
+        assert_eq!(config.data.max_length, 200, "what pretraining saw");
+        let short = resolve(&["train.max_steps=5", "train.batch_size=10"]).unwrap();
+        assert_eq!(short.steps(31), (4, 5));
+        assert!(resolve(&["data.max_length=513"]).unwrap_err().to_string().contains("from 8 to 512"));
+    }
+
+    #[test]
+    fn balanced_weights_are_those_of_scikit_learn() {
+        let config = resolve(&["train.class_weights=balanced"]).unwrap();
+        let classes = [0, 0, 0, 1].map(Target::Class);
+        let Objective::CrossEntropy { weights: Some(weights), .. } = config.objective(Task::Binary, 2, classes.iter())
+        else {
+            panic!("classes have a cross-entropy");
+        };
+        assert_eq!(weights[..], [4.0 / 6.0, 2.0]);
+        let labels =
+            [[true, false], [false, false], [false, true], [false, true]].map(|row| Target::Labels(row.to_vec()));
+        let Objective::BinaryCrossEntropy { positive_weights: Some(weights) } =
+            config.objective(Task::MultiLabel, 2, labels.iter())
+        else {
+            panic!("labels have one each");
+        };
+        assert_eq!(weights[..], [3.0, 1.0]);
+    }
+
+    #[test]
+    fn what_was_resolved_is_read_again() {
+        let config = resolve(&["preset=genemask-fs", "lora.rank=4", "data.pooling=attention"]).unwrap();
+        let text = toml::to_string(&config).unwrap();
+        assert_eq!(toml::from_str::<FinetuneConfig>(&text).unwrap(), config);
+    }
+}
