@@ -15,6 +15,7 @@ mod disk;
 mod evaluate;
 mod fewshot;
 mod finetune;
+mod gpu;
 mod interrupted;
 mod mask;
 mod pmi;

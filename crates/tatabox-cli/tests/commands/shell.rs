@@ -44,6 +44,8 @@ impl Shell {
             .current_dir(self.dir.path())
             .env("PATH", format!("{folder}:{}", std::env::var("PATH").unwrap_or_default()))
             .env("TATABOX_CACHE", self.path(".cache"))
+            // What is seen shall not depend on the tester's graphics card.
+            .env("CUDA_VISIBLE_DEVICES", "")
             .env_remove("NO_COLOR")
             .env_remove("XDG_CACHE_HOME")
             .stdin(Stdio::null())
