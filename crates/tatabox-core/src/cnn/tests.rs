@@ -36,7 +36,7 @@ fn learns_a_planted_motif() {
     let (train, test) = (planted(400, 1), planted(400, 2));
     let cnn = fit(Task::Binary, 2, &train, 3);
     assert!(right(&cnn, &test) > 0.95, "{}", right(&cnn, &test));
-    assert_eq!((cnn.epochs, cnn.best_epoch), (31, 31), "400 steps of 13 a pass");
+    assert_eq!((cnn.epochs, cnn.best_epoch), (62, 62), "800 steps of 13 a pass");
 }
 
 #[test]
@@ -110,7 +110,7 @@ fn dev_examples_choose_the_weights() {
         chosen.best_epoch,
         chosen.epochs
     );
-    assert_eq!((last.best_epoch, last.epochs), (100, 100));
+    assert_eq!((last.best_epoch, last.epochs), (200, 200));
 }
 
 #[test]
