@@ -28,7 +28,7 @@ pub enum Verb {
 /// How labelled data is read.
 #[derive(Debug, clap::Args)]
 pub struct Reading {
-    /// Tables (CSV, TSV, JSON lines), FASTA, BED, or folders of them; plain or gzip
+    /// Tables (CSV, TSV, JSON lines, Parquet), FASTA, BED, or folders of them; plain or gzip
     #[arg(value_name = "DATA", required = true)]
     pub data: Vec<PathBuf>,
     #[command(flatten)]

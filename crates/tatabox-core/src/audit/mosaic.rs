@@ -1,27 +1,32 @@
 //! Sequences pieced together of blocks that are like real ones and blocks that are not, as negatives are whose blocks were replaced by random bases.
 //!
-//! Each base says how much the sequence looks like the other class there: the logarithm of its probability after the two bases before it, counted in the other
+//! Each base says how much the sequence looks like the other class there: the logarithm of its probability after the three bases before it, counted in the other
 //! class, over one in four; less the mean of its class at that place. Within a block that was replaced all bases say less, within one that was kept all say
 //! more: the halves of a block agree, and the bases left and right of a border do not. What real sequences have of such stretches lies anywhere, and the other
 //! class is measured at the same places.
+
+/// Bases before one that say how likely it is.
+const CONTEXT: usize = 3;
 
 /// For every place between two bases, how much the `half` bases before and behind it agree: the mean over sequences of the product of their sums, and per
 /// sequence, `[sequences][bases + 1]`.
 pub(super) struct Agreement {
     half: usize,
     rows: Vec<Vec<f64>>,
+    means: Vec<f64>,
 }
 
 /// How much each base looks like the other class, less the mean of its own class at that place, `[sequences][bases]`.
 pub(super) fn likeness(own: &[&[u8]], other: &[&[u8]]) -> Vec<Vec<f64>> {
-    let mut counts = vec![[1.0f64; 4]; 16];
-    let context = |codes: &[u8]| (codes.iter().all(|&code| code < 4)).then(|| usize::from(codes[0] << 2 | codes[1]));
+    let mut counts = vec![[1.0f64; 4]; 1 << (2 * CONTEXT)];
+    // The number of the bases before one, and that one; none where one of them is not known.
+    let parts = |window: &[u8]| {
+        let known = window.iter().all(|&code| code < 4);
+        let number = window[..CONTEXT].iter().fold(0, |number, &code| number << 2 | usize::from(code));
+        known.then(|| (number, usize::from(window[CONTEXT])))
+    };
     for codes in other {
-        for three in codes.windows(3).filter(|three| three[2] < 4) {
-            if let Some(context) = context(&three[..2]) {
-                counts[context][usize::from(three[2])] += 1.0;
-            }
-        }
+        codes.windows(CONTEXT + 1).filter_map(parts).for_each(|(before, base)| counts[before][base] += 1.0);
     }
     let table: Vec<[f64; 4]> = counts
         .iter()
@@ -33,9 +38,10 @@ pub(super) fn likeness(own: &[&[u8]], other: &[&[u8]]) -> Vec<Vec<f64>> {
     let mut rows: Vec<Vec<f64>> = own
         .iter()
         .map(|codes| {
-            let known = |three: &[u8]| (three[2] < 4).then(|| context(&three[..2])).flatten();
-            let said = codes.windows(3).map(|three| known(three).map_or(0.0, |of| table[of][usize::from(three[2])]));
-            [0.0, 0.0].into_iter().chain(said).take(codes.len()).collect()
+            let said = codes
+                .windows(CONTEXT + 1)
+                .map(|window| parts(window).map_or(0.0, |(before, base)| table[before][base]));
+            [0.0; CONTEXT].into_iter().chain(said).take(codes.len()).collect()
         })
         .collect();
     for at in 0..rows.first().map_or(0, Vec::len) {
@@ -58,12 +64,11 @@ impl Agreement {
             };
             (0..=values.len()).map(at).collect()
         };
-        Agreement { half, rows: likeness.iter().map(row).collect() }
-    }
-
-    /// The mean over sequences at a place.
-    fn mean(&self, place: usize) -> f64 {
-        self.rows.iter().map(|row| row[place]).sum::<f64>() / self.rows.len() as f64
+        let rows: Vec<Vec<f64>> = likeness.iter().map(row).collect();
+        let mut means = vec![0.0; rows.first().map_or(0, Vec::len)];
+        rows.iter().for_each(|row| means.iter_mut().zip(row).for_each(|(mean, value)| *mean += value));
+        means.iter_mut().for_each(|mean| *mean /= rows.len() as f64);
+        Agreement { half, rows, means }
     }
 
     /// Per sequence: the mean at `borders` less that at `middles`.
@@ -74,7 +79,7 @@ impl Agreement {
 }
 
 /// By how many standard errors the sides of the borders of `blocks` blocks agree less than the halves of the blocks, compared with the other class at the same
-/// places; below 0 for a mosaic. The quarter of the blocks whose halves agree most does not count: real sequences have a place or two where some of them have a
+/// places; below 0 for a mosaic. The eighth of the blocks whose halves agree most does not count: real sequences have a place or two where some of them have a
 /// motif and others have not.
 pub(super) fn z(own: &Agreement, other: &Agreement, bases: usize, blocks: usize) -> f64 {
     let fits = |place: &usize| *place >= own.half && place + own.half <= bases;
@@ -82,10 +87,10 @@ pub(super) fn z(own: &Agreement, other: &Agreement, bases: usize, blocks: usize)
     let mut middles: Vec<usize> =
         (0..blocks).map(|block| (2 * block + 1) * bases / (2 * blocks)).filter(fits).collect();
     middles.sort_by(|&one, &next| {
-        let more = |place: usize| other.mean(place) - own.mean(place);
+        let more = |place: usize| other.means[place] - own.means[place];
         more(one).total_cmp(&more(next))
     });
-    let middles = &middles[blocks.div_ceil(4).min(middles.len().saturating_sub(1))..];
+    let middles = &middles[blocks.div_ceil(8).min(middles.len().saturating_sub(1))..];
     if borders.is_empty() || middles.is_empty() {
         return 0.0;
     }

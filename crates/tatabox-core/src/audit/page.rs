@@ -125,7 +125,7 @@ impl Audit {
             ),
             Fact::new("z", format!("{:.1} ({})", blocks.z, if blocks.found { "more than chance" } else { "chance" })),
         ];
-        let note = "Whether neighbouring bases depend on each other less at regular borders than elsewhere, or blocks between such borders are of one piece, compared with the other class; below -6 is more than chance.";
+        let note = "Whether neighbouring bases depend on each other less at regular borders than elsewhere, or blocks between such borders are of one piece, compared with the other class; below -6, or -5 for pieces, is more than chance.";
         Some(Section::new("blocks", "Block borders", Body::Facts { facts }).with_note(note))
     }
 }

@@ -5,7 +5,7 @@
 //! ```
 //!
 //! [`read`] takes what is there: GUE's and DNABERT's tables, DeepSTARR's FASTA beside its activities, tables of intervals with a genome, FASTA with the label in
-//! the header, folders of classes, JSON lines; plain or gzip. [`write()`] writes GUE's form, with a card.
+//! the header, folders of classes, JSON lines, Parquet; plain or gzip. [`write()`] writes GUE's form, with a card.
 
 mod card;
 mod columns;

@@ -156,6 +156,16 @@ fn summaries_and_zoom_levels_add_up() {
 }
 
 #[test]
+fn a_stretch_longer_than_a_zoom_levels_is_summed_piece_by_piece() {
+    let wig = written(&[("a", 5_000)], 50, vec![Stretch { contig: 0, start: 100, end: 4_350, value: 2.0 }]);
+    let blocks = wig.blocks(wig.u64(HEADER + 16), 0, (0, 5_000));
+    let block = Wig(blocks[0].clone());
+    let piece = |at: u64| [4, 8, 12].map(|offset| block.u32(32 * at + offset));
+    assert_eq!((block.0.len(), piece(0), piece(8)), (9 * 32, [100, 600, 500], [4_100, 4_350, 250]));
+    assert_eq!(f32::from_bits(block.u32(24)), 1_000.0);
+}
+
+#[test]
 fn nothing_and_too_much_are_no_accident() {
     let wig = written(&[("a", 10)], 50, Vec::new());
     assert_eq!((wig.u16(6), wig.values("a", (0, 10))), (0, Vec::new()));
