@@ -6,9 +6,10 @@ use serde::Serialize;
 use tatabox::checkpoint::{Best, Checkpoints, State};
 use tatabox::config::BertConfig;
 use tatabox::dataset::Dataset;
+use tatabox::finetune::Standing;
 use tatabox::metrics::{self, Line};
 use tatabox::recipe::RunConfig;
-use tatabox::run::{CONFIG, DATASET, METRICS};
+use tatabox::run::{CONFIG, DATASET, FINETUNE, METRICS};
 
 use crate::ui;
 
@@ -58,6 +59,10 @@ struct Checkpoint {
 
 /// Prints.
 pub fn run(args: &Args) -> anyhow::Result<()> {
+    if args.run.join(FINETUNE).is_file() {
+        let standing = Standing::of(&args.run)?;
+        return if args.json { ui::print_json(&standing) } else { ui::print(fine_tuning(&standing)) };
+    }
     let inspection = look(&args.run)?;
     if args.json { ui::print_json(&inspection) } else { ui::print(text(&inspection)) }
 }
@@ -110,6 +115,30 @@ fn look(run: &Path) -> anyhow::Result<Inspection> {
         dataset: Dataset::read(&run.join(DATASET))?,
         config,
     })
+}
+
+fn fine_tuning(run: &Standing) -> String {
+    let Standing { record, epochs, .. } = run;
+    let parts: Vec<String> =
+        run.dataset.splits.iter().map(|split| format!("{} {}", ui::count(split.records), split.name)).collect();
+    let best = epochs.iter().rev().find(|epoch| epoch.best);
+    let loss = best.and_then(|best| best.dev_loss).map_or(String::new(), |loss| format!(", dev loss {loss:.4}"));
+    let of = record.config.train.epochs;
+    let done = if run.result.is_some() { "complete" } else { "not complete" };
+    let epochs = format!("{} of {of}, {done}; the best is {}{loss}", epochs.len(), best.map_or(0, |best| best.epoch));
+    let mut rows = vec![
+        ("run", run.run.display().to_string()),
+        ("task", format!("{}: {}", record.task, record.outputs.join(", "))),
+        ("encoder", record.model.display().to_string()),
+        ("examples", parts.join(", ")),
+        ("epochs", epochs),
+    ];
+    if let Some(test) = run.result.as_ref().and_then(|result| result.test.as_ref()) {
+        let metrics: Vec<String> =
+            test.metrics.iter().map(|(metric, of)| format!("{} {:.4}", metric.title(), of.value)).collect();
+        rows.push(("test", metrics.join(", ")));
+    }
+    ui::pairs(&rows)
 }
 
 fn text(run: &Inspection) -> String {

@@ -115,6 +115,12 @@ fn learns_from_labels_and_leaves_a_model_a_report_and_its_measures() {
         "vocab.txt",
     ];
     assert_eq!(names.collect::<Vec<_>>(), expected);
+    let looked = shell.json(&["inspect", "run", "--json"]);
+    assert_eq!((&looked["result"], looked["record"]["task"].as_str()), (&outcome, Some("binary")));
+    let shown = shell.works(&["inspect", "run"]);
+    for part in ["binary: poor, rich", "20 of 20, complete", "accuracy 0.", "96 train, 24 dev, 32 test"] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
     // Again from the resolved record: the same run. A complete run is left alone.
     let before = shell.bytes("run/model.safetensors");
     assert_eq!(shell.json(&["finetune", "--resume", "run", "--json"]), outcome);

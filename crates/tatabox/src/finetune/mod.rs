@@ -32,6 +32,6 @@ pub use fit::{Epoch, Fit, FitObserver, FitPlan, FitProgress, FitState, Pause, or
 pub use presets::{PRESETS, Preset};
 pub use pretrained::Pretrained;
 pub use record::Record;
-pub use run::{Outcome, Request, complete, resume, start};
+pub use run::{Outcome, Request, Standing, complete, resume, start};
 pub use source::Source;
 pub use tuner::FineTuner;

@@ -26,7 +26,7 @@ use super::{FinetuneConfig, Source};
 use crate::checkpoint::{Companions, MODEL, Tensors};
 use crate::error::{Error, Result};
 use crate::learner::Lesson;
-use crate::run::{DATASET, FINETUNE, Run, check_vacant};
+use crate::run::{DATASET, FINETUNE, METRICS, Run, check_vacant};
 use crate::weights::{Head, Tensor, read_weights, write_weights};
 
 /// How it came out; its presence makes a fine-tuning complete.
@@ -165,6 +165,43 @@ fn check_answers(data: &Labelled) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// What a fine-tuning is and how far it is.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Standing {
+    /// The run directory.
+    pub run: PathBuf,
+    /// What it is.
+    pub record: Record,
+    /// What it learns from.
+    pub dataset: Card,
+    /// The epochs that are done.
+    pub epochs: Vec<Epoch>,
+    /// How it came out; none while it is not complete.
+    pub result: Option<Outcome>,
+}
+
+impl Standing {
+    /// Reads a fine-tuning without touching it, even while it is at work.
+    ///
+    /// # Errors
+    /// It is none, or a file of it cannot be read.
+    pub fn of(dir: &Path) -> Result<Self> {
+        let read = |name: &str| std::fs::read_to_string(dir.join(name)).map_err(Error::file("read", dir.join(name)));
+        let dataset = serde_json::from_str(&read(DATASET)?).map_err(|error| {
+            Error::format(dir.join(DATASET), "", "the card of labelled data", error.to_string(), "")
+        })?;
+        let lines = if dir.join(METRICS).exists() { read(METRICS)? } else { String::new() };
+        Ok(Self {
+            run: dir.to_path_buf(),
+            record: Record::read(&dir.join(FINETUNE))?,
+            dataset,
+            // A killed process may have left the last line half-written.
+            epochs: lines.lines().filter_map(|line| serde_json::from_str(line).ok()).collect(),
+            result: complete(dir),
+        })
+    }
 }
 
 /// The outcome of a fine-tuning that is complete.
