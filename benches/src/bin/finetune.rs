@@ -5,6 +5,8 @@
 //! Promoter-like sequences of 300 bases, 32 a step, in two classes; the model has fresh weights. Rounds alternate between the sides; each side is one process with
 //! nothing else running, all cores; a figure is the median of its rounds. Both sides read sequences that are tokenised (theirs) or tokenise on the way (ours).
 
+#![expect(clippy::disallowed_methods, reason = "files in a temporary folder, of use to this process alone")]
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::AtomicBool;

@@ -10,11 +10,11 @@
 use anyhow::{Context, Result, bail};
 use clap::Parser;
 use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use tatabox::bench::{Lengths, StepBench, Work};
 use tatabox::config::{BertConfig, Preset};
-use tatabox_benches::positive;
+use tatabox_benches::{environment, positive};
 use tatabox_engine::Precision;
 
 /// DNABERT's 6-mers.
@@ -147,21 +147,6 @@ fn main() -> Result<()> {
         println!("{}", json!({ "workloads": rows }));
     }
     Ok(())
-}
-
-/// PyTorch's environment, made where it is missing.
-fn environment(root: &Path) -> Result<PathBuf> {
-    let folder = root.join("target/peers-venv");
-    let status = Command::new("python3")
-        .arg(root.join("benches/peers/setup.py"))
-        .arg("--folder")
-        .arg(&folder)
-        .stdout(std::io::stderr())
-        .status();
-    if !status.context("python3 benches/peers/setup.py")?.success() {
-        bail!("benches/peers/setup.py failed: the peer cannot be measured");
-    }
-    Ok(folder.join("bin/python"))
 }
 
 fn measure(workload: &Workload, options: &Options, root: &Path, python: &Path) -> Result<Value> {
