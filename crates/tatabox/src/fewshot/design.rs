@@ -15,7 +15,7 @@ use crate::trial::{Folder, Model};
 
 /// The record's name.
 pub const FEWSHOT: &str = "fewshot.toml";
-/// The fine-tuning preset for at most [`FEW`] shots: the PMI paper's (section 5.2) for 10, 50 and 100.
+/// The fine-tuning preset for at most 100 shots: the PMI paper's (section 5.2) for 10, 50 and 100.
 pub const PRESET_FEW: &str = "genemask-fs";
 /// The preset for more: the PMI paper's for 500 and 1,000.
 pub const PRESET_MANY: &str = "genemask";

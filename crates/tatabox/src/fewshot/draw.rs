@@ -26,7 +26,7 @@ pub(super) fn has_classes(task: Task) -> bool {
 /// The indices, increasing, of `shots` examples of each class, drawn without replacement under a seed; of `shots` examples in all for regression and
 /// multi-label. Of one seed, the examples of fewer shots are among those of more.
 ///
-/// A class that holds fewer gives all it has: [`check_shots`] refuses that before anything is drawn.
+/// A class that holds fewer gives all it has: an evaluation refuses that before anything is drawn.
 pub fn draw(examples: &[&Example], task: Task, classes: usize, shots: u32, seed: u64) -> Vec<u32> {
     let of = orders(examples, task, classes, seed);
     let mut drawn: Vec<u32> = of.iter().flat_map(|order| order.iter().take(shots as usize)).copied().collect();
