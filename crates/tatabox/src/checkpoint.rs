@@ -14,7 +14,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tatabox_core::io::input::{Fingerprint, fingerprint};
 use tatabox_core::io::whole::sync_folder;
+use tatabox_core::tokenizer::{Tokenizer, TokenizerConfig};
 
+use crate::config::BertConfig;
 use crate::error::{Error, Result};
 use crate::weights::{self, Tensor};
 
@@ -119,6 +121,19 @@ pub struct Tensors<'a> {
 
 /// Small files that belong into every generation, so that Hugging Face opens it: name and text.
 pub type Companions = Vec<(String, String)>;
+
+/// Configuration and tokenizer, as Hugging Face opens them.
+///
+/// # Errors
+/// The tokenizer's settings do not fit each other.
+pub fn companions(tokenizer: &TokenizerConfig, model: &BertConfig) -> Result<Companions> {
+    let tokenizer = Tokenizer::new(tokenizer.clone())?;
+    Ok(vec![
+        ("config.json".to_string(), model.to_json()),
+        ("vocab.txt".to_string(), tokenizer.vocab_txt()),
+        ("tokenizer_config.json".to_string(), tokenizer.tokenizer_config_json(model.max_position_embeddings)),
+    ])
+}
 
 /// The generations of one run.
 #[derive(Clone, Debug)]

@@ -18,7 +18,7 @@ use crate::dataset::{self, Dataset};
 use crate::error::{Error, Result};
 use crate::models::bert;
 use crate::run::CONFIG;
-use crate::weights::{Head, Tensor, Weights, read_weights};
+use crate::weights::{Head, Weights, read_weights, wanted};
 
 /// Tokens that are evaluated at once.
 const BATCH_TOKENS: usize = 8192;
@@ -106,8 +106,7 @@ impl ModelFiles {
     /// As [`read_weights`].
     pub fn load(&self, executor: &mut Executor, head: Head) -> Result<Vec<String>> {
         let specs = executor.specs().to_vec();
-        let wanted: Vec<Tensor<'_>> =
-            specs.iter().map(|spec| Tensor { name: &spec.name, shape: &spec.shape, values: &[] }).collect();
+        let wanted = wanted(&specs);
         let Weights { values, notes } = read_weights(&self.folder.join(MODEL), &wanted, head)?;
         for (index, values) in values.iter().enumerate() {
             if let Some(values) = values {

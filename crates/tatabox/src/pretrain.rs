@@ -10,10 +10,9 @@ use tatabox_core::corpus::Part;
 use tatabox_core::genome::Genome;
 use tatabox_core::mask::MaskStrategy;
 use tatabox_core::mask::frozen::FrozenMasks;
-use tatabox_core::tokenizer::Tokenizer;
 use tatabox_engine::{Device, Executor, Isa, Mode};
 
-use crate::checkpoint::{Checkpoints, Companions, State};
+use crate::checkpoint::{Checkpoints, State, companions};
 use crate::config::BertConfig;
 use crate::data::{Batches, freeze, frozen_batches, sampler};
 use crate::dataset::{Dataset, baselines};
@@ -28,7 +27,7 @@ use crate::run::{CONFIG, DATASET, FROZEN, Run, SCORES, check_vacant};
 use crate::settings::{Settings, Value};
 use crate::tensorboard::EventWriter;
 use crate::train::Trainer;
-use crate::weights::{Head, Tensor, read_weights};
+use crate::weights::{Head, read_weights, wanted};
 
 /// A new run.
 pub struct Request<'a> {
@@ -83,7 +82,7 @@ pub fn start_on(
     if let Some(frozen) = &frozen {
         frozen.write(&run.path(FROZEN))?;
     }
-    let companions = companions(&config, &bert)?;
+    let companions = companions(&config.tokenizer, &bert)?;
     let tensors = crate::train::tensors(&mut executor);
     run.checkpoints().write(&State::default(), &tensors, &companions)?;
     run.publish(0, &companions)?;
@@ -124,7 +123,7 @@ pub fn resume(dir: &Path, cache: &Path, observer: &mut dyn Observer, stop: &Atom
     // Only now, when nothing can be refused any more, is the run rewound to its checkpoint.
     run.checkpoints().set_aside_after(state.step)?;
     run.rewind_metrics(state.step)?;
-    run.publish(state.step, &companions(&config, &bert)?)?;
+    run.publish(state.step, &companions(&config.tokenizer, &bert)?)?;
     let events = EventWriter::resume(run.dir(), state.step, crate::train::now())?;
     go_on(run, config, bert, executor, state, frozen, strategy, &genome, events, plan, observer, stop)
 }
@@ -152,7 +151,7 @@ fn go_on(
         }
         None => None,
     };
-    let companions = companions(&config, &bert)?;
+    let companions = companions(&config.tokenizer, &bert)?;
     Trainer::new(run, config, executor, state, frozen, companions, events, plan).train(&batches, observer, stop)
 }
 
@@ -262,21 +261,10 @@ fn take_sizes(settings: &mut Settings, files: &ModelFiles) -> Result<()> {
     Ok(())
 }
 
-/// The small files that make a checkpoint open in Hugging Face.
-fn companions(config: &RunConfig, bert: &BertConfig) -> Result<Companions> {
-    let tokenizer = Tokenizer::new(config.tokenizer.clone())?;
-    Ok(vec![
-        ("config.json".to_string(), bert.to_json()),
-        ("vocab.txt".to_string(), tokenizer.vocab_txt()),
-        ("tokenizer_config.json".to_string(), tokenizer.tokenizer_config_json(bert.max_position_embeddings)),
-    ])
-}
-
 /// Weights and moments of a checkpoint.
 fn restore(executor: &mut Executor, checkpoints: &Checkpoints, step: u64) -> Result<()> {
     let specs = executor.specs().to_vec();
-    let wanted: Vec<Tensor<'_>> =
-        specs.iter().map(|spec| Tensor { name: &spec.name, shape: &spec.shape, values: &[] }).collect();
+    let wanted = wanted(&specs);
     let path = checkpoints.path(step).join(crate::checkpoint::MODEL);
     let weights = read_weights(&path, &wanted, Head::Required)?;
     let moments = checkpoints.read_moments(step, &wanted)?;

@@ -10,6 +10,7 @@ use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use tatabox_engine::ParamSpec;
 
 use crate::error::{Error, Result};
 
@@ -22,6 +23,11 @@ pub struct Tensor<'a> {
     pub shape: &'a [usize],
     /// Its values, row after row; empty where only name and shape are of use.
     pub values: &'a [f32],
+}
+
+/// Parameters by name and shape, to be read.
+pub fn wanted<'a>(specs: impl IntoIterator<Item = &'a ParamSpec>) -> Vec<Tensor<'a>> {
+    specs.into_iter().map(|spec| Tensor { name: &spec.name, shape: &spec.shape, values: &[] }).collect()
 }
 
 /// The Hugging Face names of an engine tensor, with the rows of each: three for a joined query, key and value, else one.
@@ -322,7 +328,7 @@ mod tests {
     const NORM: &str = "bert.embeddings.LayerNorm.weight";
     const HEAD: &str = "cls.predictions.bias";
 
-    fn wanted() -> Vec<Tensor<'static>> {
+    fn asked() -> Vec<Tensor<'static>> {
         vec![
             Tensor { name: WORDS, shape: &[3, 2], values: &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0] },
             Tensor { name: NORM, shape: &[2], values: &[0.5, 0.25] },
@@ -340,7 +346,7 @@ mod tests {
         (folder, path)
     }
 
-    /// The file that transformers would write for [`wanted`], with `change` made to it.
+    /// The file that transformers would write for [`asked`], with `change` made to it.
     fn changed(
         change: impl FnOnce(&mut Vec<(&'static str, &'static [usize], &'static [f32])>),
     ) -> (tempfile::TempDir, std::path::PathBuf) {
@@ -357,8 +363,8 @@ mod tests {
     }
 
     fn assert_reads_all(path: &Path) -> Vec<String> {
-        let weights = read_weights(path, &wanted(), Head::Required).unwrap();
-        for (values, tensor) in weights.values.iter().zip(wanted()) {
+        let weights = read_weights(path, &asked(), Head::Required).unwrap();
+        for (values, tensor) in weights.values.iter().zip(asked()) {
             assert_eq!(values.as_deref().unwrap(), tensor.values, "{}", tensor.name);
         }
         weights.notes
@@ -368,7 +374,7 @@ mod tests {
     fn splits_query_key_and_value_and_joins_them_again() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("model.safetensors");
-        write_weights(&path, &wanted()).unwrap();
+        write_weights(&path, &asked()).unwrap();
         let bytes = std::fs::read(&path).unwrap();
         let file = SafeTensors::deserialize(&bytes).unwrap();
         let key = file.tensor("bert.encoder.layer.0.attention.self.key.weight").unwrap();
@@ -424,7 +430,7 @@ mod tests {
             tensors[0].1 = &[2, 3];
             tensors[3].0 = "bert.encoder.layer.9.attention.self.key.weight";
         });
-        let text = read_weights(&path, &wanted(), Head::Required).unwrap_err().to_string();
+        let text = read_weights(&path, &asked(), Head::Required).unwrap_err().to_string();
         assert!(text.contains("word_embeddings.weight`: expected shape [3, 2], got [2, 3]"), "{text}");
         assert!(
             text.contains("layer.0.attention.self.key.weight`: expected shape [2, 2], got no such tensor"),
@@ -438,16 +444,16 @@ mod tests {
         let (_folder, path) = changed(|tensors| {
             tensors.push(("cls.predictions.decoder.weight", &[3, 2], &[9.0, 2.0, 3.0, 4.0, 5.0, 6.0]))
         });
-        assert!(read_weights(&path, &wanted(), Head::Required).unwrap_err().to_string().contains("a tied decoder"));
+        assert!(read_weights(&path, &asked(), Head::Required).unwrap_err().to_string().contains("a tied decoder"));
     }
 
     #[test]
     fn a_model_without_a_head_serves_as_a_start_but_not_for_evaluation() {
         let (_folder, path) = changed(|tensors| tensors.truncate(5));
-        let weights = read_weights(&path, &wanted(), Head::Optional).unwrap();
+        let weights = read_weights(&path, &asked(), Head::Optional).unwrap();
         assert!(weights.values[3].is_none() && weights.values[0].is_some());
         assert!(weights.notes[0].contains("starts fresh"));
-        assert!(read_weights(&path, &wanted(), Head::Required).is_err());
+        assert!(read_weights(&path, &asked(), Head::Required).is_err());
     }
 
     #[test]
@@ -456,7 +462,7 @@ mod tests {
         let bytes = std::fs::read(&path).unwrap();
         for length in [0, 1, 7, 8, 9, 100, bytes.len() - 1] {
             std::fs::write(&path, &bytes[..length]).unwrap();
-            assert!(read_weights(&path, &wanted(), Head::Required).is_err(), "{length} bytes");
+            assert!(read_weights(&path, &asked(), Head::Required).is_err(), "{length} bytes");
         }
     }
 
@@ -465,7 +471,7 @@ mod tests {
         if !Path::new("/dev/full").exists() {
             return;
         }
-        let error = write_weights(Path::new("/dev/full"), &wanted()).unwrap_err();
+        let error = write_weights(Path::new("/dev/full"), &asked()).unwrap_err();
         assert!(error.hint().is_some_and(|hint| hint.contains("free some space")), "{error}");
     }
 }

@@ -94,9 +94,7 @@ fn by_shares(pot: &[Example], shares: [u32; 3], seed: u64) -> Vec<SplitName> {
     let mut part = vec![SplitName::Train; pot.len()];
     for (class, mut groups) in strata {
         let mut rng = SeededRng::new(seed, Purpose::Divide, class as u64, 0);
-        for at in (1..groups.len()).rev() {
-            groups.swap(at, rng.below(at as u64 + 1) as usize);
-        }
+        rng.shuffle(&mut groups);
         let all: usize = groups.iter().map(Vec::len).sum();
         let quota = |share: u32| (all as f64 * f64::from(share) / 100.0).round() as usize;
         let mut left = [(SplitName::Test, quota(shares[2])), (SplitName::Dev, quota(shares[1]))];
@@ -132,9 +130,7 @@ fn by_contigs(pot: &[Example], test: &[String], seed: u64) -> Result<Vec<SplitNa
     if chosen.is_empty() {
         let mut rng = SeededRng::new(seed, Purpose::Divide, 0, 1);
         let mut order = names.clone();
-        for at in (1..order.len()).rev() {
-            order.swap(at, rng.below(at as u64 + 1) as usize);
-        }
+        rng.shuffle(&mut order);
         let mut held = 0;
         for name in order {
             if 10 * held < pot.len() {

@@ -14,7 +14,7 @@ use crate::config::BertConfig;
 use crate::error::{Error, Result};
 use crate::models::bert::{WindowPooling, sequence_classifier};
 use crate::run::FINETUNE;
-use crate::weights::{Head, Tensor, read_weights};
+use crate::weights::{Head, read_weights, wanted};
 use crate::windows::{Encoded, Windows};
 
 pub use crate::windows::Query;
@@ -62,8 +62,7 @@ impl Classifier {
         let config = BertConfig::read(&dir.join("config.json"))?;
         let mut classifier = Self::new(&record, config, precision)?;
         let specs = classifier.executor.specs().to_vec();
-        let wanted: Vec<Tensor<'_>> =
-            specs.iter().map(|spec| Tensor { name: &spec.name, shape: &spec.shape, values: &[] }).collect();
+        let wanted = wanted(&specs);
         let read = read_weights(&dir.join(MODEL), &wanted, Head::Required)?;
         let values = read.values.into_iter().map(|values| values.expect("a required head is there"));
         values.enumerate().for_each(|(index, values)| classifier.executor.set_param(index, &values));

@@ -425,10 +425,7 @@ impl<'a> Fit<'a> {
 /// The order in which an epoch, from 0, takes so many training examples: step after step, `batch_size` of them.
 pub fn order(seed: u64, epoch: u64, examples: usize) -> Vec<usize> {
     let mut order: Vec<usize> = (0..examples).collect();
-    let mut rng = SeededRng::new(seed, Purpose::Shuffle, epoch, 0);
-    for at in (1..order.len()).rev() {
-        order.swap(at, rng.below(at as u64 + 1) as usize);
-    }
+    SeededRng::new(seed, Purpose::Shuffle, epoch, 0).shuffle(&mut order);
     order
 }
 

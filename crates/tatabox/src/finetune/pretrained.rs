@@ -16,7 +16,7 @@ use crate::models::bert::{WindowPooling, sequence_classifier};
 use crate::recipe::RunConfig;
 use crate::run::{CONFIG, FINETUNE};
 use crate::settings::Settings;
-use crate::weights::{Head, Tensor, read_weights};
+use crate::weights::{Head, read_weights, wanted};
 
 /// An encoder with its tokenizer: of a run of `tatabox pretrain` or `tatabox finetune`, or any Hugging Face BERT with DNABERT's vocabulary.
 #[derive(Clone, Debug)]
@@ -71,8 +71,7 @@ impl Pretrained {
         let path = files.folder.join(MODEL);
         let graph = sequence_classifier(&config, 1, WindowPooling::Mean, Objective::SquaredError)?;
         let specs: Vec<_> = graph.params().iter().filter(|spec| !spec.name.starts_with("classifier.")).collect();
-        let wanted: Vec<Tensor<'_>> =
-            specs.iter().map(|spec| Tensor { name: &spec.name, shape: &spec.shape, values: &[] }).collect();
+        let wanted = wanted(specs.iter().copied());
         let read = read_weights(&path, &wanted, Head::Optional)?;
         let names = specs.iter().map(|spec| spec.name.clone());
         let weights = names.zip(read.values).filter_map(|(name, values)| Some((name, values?))).collect();

@@ -15,7 +15,6 @@ use tatabox_core::assess::{Assessment, assess};
 use tatabox_core::io::whole::{TEMPORARY, sync_folder};
 use tatabox_core::labelled::{Card, Example, Labelled, SplitName, Target, Task};
 use tatabox_core::report::{Html, Json, Renderer};
-use tatabox_core::tokenizer::Tokenizer;
 
 use super::classifier::Classifier;
 use super::fit::{Epoch, Fit, FitObserver, FitState, Pause};
@@ -23,11 +22,11 @@ use super::page::Page;
 use super::pretrained::Pretrained;
 use super::record::{Record, outputs_of};
 use super::{FinetuneConfig, Source};
-use crate::checkpoint::{Companions, MODEL, Tensors};
+use crate::checkpoint::{MODEL, Tensors, companions};
 use crate::error::{Error, Result};
 use crate::learner::Lesson;
 use crate::run::{DATASET, FINETUNE, METRICS, Run, check_vacant};
-use crate::weights::{Head, Tensor, read_weights, write_weights};
+use crate::weights::{Head, Tensor, read_weights, wanted, write_weights};
 
 /// How it came out; its presence makes a fine-tuning complete.
 const RESULT: &str = "result.json";
@@ -92,7 +91,7 @@ pub fn start(request: Request<'_>, observer: &mut dyn FitObserver, stop: &Atomic
     let new = Run::create(request.output)?;
     let card = Card::of(request.data, None);
     new.run().write(DATASET, &json(&card))?;
-    for (name, text) in companions(&record, request.pretrained)? {
+    for (name, text) in companions(&record.config.tokenizer, &record.bert(&request.pretrained.config))? {
         new.run().write(&name, &text)?;
     }
     let run = new.finish(FINETUNE, &record.to_toml()?)?;
@@ -302,7 +301,11 @@ impl Work<'_> {
             moments: specs.map(|(index, _)| executor.moments(index)).collect(),
         };
         let checkpoints = self.run.checkpoints();
-        checkpoints.write(&state, &tensors, &companions(self.record, self.pretrained)?)?;
+        checkpoints.write(
+            &state,
+            &tensors,
+            &companions(&self.record.config.tokenizer, &self.record.bert(&self.pretrained.config))?,
+        )?;
         checkpoints.prune(2, None)
     }
 
@@ -319,23 +322,20 @@ impl Work<'_> {
         let path = checkpoints.path(state.step).join(MODEL);
         let executor = fit.executor();
         let specs = executor.specs().to_vec();
-        let wanted: Vec<Tensor<'_>> =
-            specs.iter().map(|spec| Tensor { name: &spec.name, shape: &spec.shape, values: &[] }).collect();
-        let weights = read_weights(&path, &wanted, Head::Required)?;
+        let tensors = wanted(&specs);
+        let weights = read_weights(&path, &tensors, Head::Required)?;
         for (index, values) in weights.values.iter().enumerate() {
             executor.set_param(index, values.as_ref().expect("a required head is there"));
         }
         let learning: Vec<usize> = (0..specs.len()).filter(|&index| specs[index].rate > 0.0).collect();
-        let names: Vec<Tensor<'_>> = learning.iter().map(|&index| wanted[index].clone()).collect();
+        let names: Vec<Tensor<'_>> = learning.iter().map(|&index| tensors[index].clone()).collect();
         for (index, (first, second)) in learning.iter().zip(checkpoints.read_moments(state.step, &names)?) {
             executor.set_moments(*index, &first, &second);
         }
         let best = match state.best() {
             Some(_) if self.record.config.select.by == "loss" && !self.parts.dev.is_empty() => {
                 let specs: Vec<_> = fit.specs().cloned().collect();
-                let wanted: Vec<Tensor<'_>> =
-                    specs.iter().map(|spec| Tensor { name: &spec.name, shape: &spec.shape, values: &[] }).collect();
-                let read = read_weights(&self.run.path(MODEL), &wanted, Head::Required)?;
+                let read = read_weights(&self.run.path(MODEL), &wanted(&specs), Head::Required)?;
                 Some(read.values.into_iter().map(|values| values.expect("a required head is there")).collect())
             }
             _ => None,
@@ -392,17 +392,6 @@ fn drop_checkpoints(run: &Run) -> Result<()> {
         std::fs::remove_dir_all(&checkpoints).map_err(Error::file("delete", checkpoints))?;
     }
     Ok(())
-}
-
-/// The small files that make the directory open in Hugging Face.
-fn companions(record: &Record, pretrained: &Pretrained) -> Result<Companions> {
-    let tokenizer = Tokenizer::new(record.config.tokenizer.clone())?;
-    let bert = record.bert(&pretrained.config);
-    Ok(vec![
-        ("config.json".to_string(), bert.to_json()),
-        ("vocab.txt".to_string(), tokenizer.vocab_txt()),
-        ("tokenizer_config.json".to_string(), tokenizer.tokenizer_config_json(bert.max_position_embeddings)),
-    ])
 }
 
 fn json(value: &impl Serialize) -> String {
