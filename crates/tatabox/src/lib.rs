@@ -44,6 +44,8 @@ pub mod train;
 
 pub mod pretrain;
 
+pub mod experiment;
+
 pub mod compare;
 
 pub mod learner;

@@ -1,19 +1,20 @@
 //! `tatabox benchmark`: several models on many data sets, as one table in the shape of the papers'.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use tatabox::benchmark::{Design, Outcome, Request, Suite, begin, check, resume};
-use tatabox::trial::open;
+use tatabox::benchmark::{BENCHMARK, Benchmark, Design, Suite, begin, check, resume};
+use tatabox::experiment::Outcome;
+use tatabox::trial;
 
-use super::fewshot::{models, tables_and_places};
+use super::fewshot::models;
 use super::finetune::keys;
+use crate::experiment::{Begin, Place};
 use crate::failure::Refusal;
 use crate::settings::{RecipeArgs, Settings};
 use crate::signals::Stop;
 use crate::trials::Words;
-use crate::ui;
 
 /// Measure models on a suite of data sets (GUE, Genomic Benchmarks, DeepSTARR, or your own), beside baselines and the papers' figures
 #[derive(Debug, clap::Args)]
@@ -56,42 +57,25 @@ pub struct Args {
     /// Leave the k-mer regression and the small CNN away
     #[arg(long, conflicts_with = "resume")]
     pub without_baselines: bool,
-    /// The directory of the benchmark; what is finished there is kept, and models, seeds and data sets can be added
-    #[arg(short, long, value_name = "DIR", required_unless_present = "resume", conflicts_with = "resume")]
-    pub output: Option<PathBuf>,
-    /// Go on with this benchmark as it was begun
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["recipe", "set"])]
-    pub resume: Option<PathBuf>,
-    /// Print one JSON object on stdout at the end
-    #[arg(long)]
-    pub json: bool,
+    #[command(flatten)]
+    pub place: Place,
 }
 
 /// Measures to the end or to a signal.
 pub fn run(args: &Args, settings: &Settings) -> anyhow::Result<ExitCode> {
     let stop = Stop::listen()?;
     let mut words = Words::new();
-    let request = |dir| Request { dir, cache: &settings.cache, contestants: &open };
-    let outcome = match (&args.resume, &args.output) {
-        (Some(dir), _) => resume(&request(dir), &mut words, stop.flag())
+    let place = |dir| trial::Place { dir, cache: &settings.cache, contestants: &trial::open };
+    let outcome = match args.place.begin() {
+        Begin::Resume(dir) => resume(&place(dir), &mut words, stop.flag())
             .with_context(|| format!("could not go on with the benchmark `{}`", dir.display()))?,
-        (None, Some(output)) => start(args, output, &request(output), &mut words, &stop)?,
-        (None, None) => unreachable!("clap asks for one of them"),
+        Begin::Here(dir) => start(args, &place(dir), &mut words, &stop)?,
     };
-    if !outcome.finished {
-        ui::say(format!("stopped and saved: {} of {} runs are finished", outcome.runs_finished, outcome.runs));
-        ui::say(format!("go on with: tatabox benchmark --resume {}", outcome.output.display()));
-    }
-    if args.json {
-        ui::print_json(&outcome)?;
-    } else if outcome.finished {
-        ui::print(tables_and_places(&outcome.output, "benchmark.json")?)?;
-    }
-    Ok(if outcome.finished { ExitCode::SUCCESS } else { ExitCode::from(stop.exit_code()) })
+    args.place.end(&BENCHMARK, &outcome, &stop)
 }
 
-fn start(args: &Args, output: &Path, request: &Request<'_>, words: &mut Words, stop: &Stop) -> anyhow::Result<Outcome> {
-    check(output)?;
+fn start(args: &Args, place: &trial::Place<'_>, words: &mut Words, stop: &Stop) -> anyhow::Result<Outcome<Benchmark>> {
+    check(place.dir)?;
     let (Some(name), Some(data)) = (&args.suite, &args.data) else { unreachable!("clap asks for them") };
     if !data.is_dir() {
         let what = format!("`{}` is no folder with data sets", data.display());
@@ -115,7 +99,7 @@ fn start(args: &Args, output: &Path, request: &Request<'_>, words: &mut Words, s
         models: models(&args.models, args.with_fresh)?,
         datasets: Vec::new(),
     };
-    begin(design, &suite, request, words, stop.flag()).with_context(|| {
-        format!("could not measure suite {} of `{}` into `{}`", suite.name, data.display(), output.display())
+    begin(design, &suite, place, words, stop.flag()).with_context(|| {
+        format!("could not measure suite {} of `{}` into `{}`", suite.name, data.display(), place.dir.display())
     })
 }

@@ -5,10 +5,12 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
-use tatabox::compare::{Arm, Design, Outcome, Place, Plan, Request, Watcher, arm, check, compare, resume};
+use tatabox::compare::{Arm, COMPARE, Comparison, Design, Place, Plan, Request, Watcher, arm, check, compare, resume};
+use tatabox::experiment::Outcome;
 use tatabox::observer::{Observer, Progress};
 use tatabox_core::score::Scores;
 
+use crate::experiment::{self as cli, Begin};
 use crate::failure::Refusal;
 use crate::settings::{RecipeArgs, Settings, check_recipe_is_there, names};
 use crate::signals::Stop;
@@ -20,57 +22,46 @@ pub struct Args {
     /// FASTA files (plain, gzip, bgzip; `-` is stdin), or one .2bit file
     #[arg(value_name = "GENOME", required_unless_present = "resume", conflicts_with = "resume")]
     pub genome: Vec<PathBuf>,
-    /// The directory of the comparison; what is finished there is kept, and arms and seeds can be added
-    #[arg(short, long, value_name = "DIR", required_unless_present = "resume", conflicts_with = "resume")]
-    pub output: Option<PathBuf>,
-    /// Go on with this comparison as it was begun
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["recipe", "set", "arms", "arm", "only", "seeds"])]
-    pub resume: Option<PathBuf>,
+    #[command(flatten)]
+    pub place: cli::Place,
     #[command(flatten)]
     pub recipe: RecipeArgs,
     /// A file with more arms: `[arms.NAME]` tables of recipe keys, as the recipe itself may have
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "resume")]
     pub arms: Vec<PathBuf>,
     /// One more arm: --arm wide:mask.strategy=random-mask,mask.schedule=fixed-wide
-    #[arg(long, value_name = "NAME:KEY=VALUE,…")]
+    #[arg(long, value_name = "NAME:KEY=VALUE,…", conflicts_with = "resume")]
     pub arm: Vec<String>,
     /// Of all these arms, only those
-    #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',', conflicts_with = "resume")]
     pub only: Vec<String>,
     /// The seeds: each arm is trained once under each
-    #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "1,2,3")]
+    #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "1,2,3", conflicts_with = "resume")]
     pub seeds: Vec<u64>,
     /// The arm that the others are compared with [default: the first]
     #[arg(long, value_name = "NAME")]
     pub against: Option<String>,
-    /// Print one JSON object on stdout at the end
-    #[arg(long)]
-    pub json: bool,
 }
 
 /// Compares to the end or to a signal.
 pub fn run(args: &Args, settings: &Settings) -> anyhow::Result<ExitCode> {
     let stop = Stop::listen()?;
     let mut words = Words::new();
-    let outcome = match (&args.resume, &args.output) {
-        (Some(dir), _) => resume(dir, args.against.clone(), &settings.cache, &mut words, stop.flag())
+    let outcome = match args.place.begin() {
+        Begin::Resume(dir) => resume(dir, args.against.clone(), &settings.cache, &mut words, stop.flag())
             .with_context(|| words.place(&format!("could not go on with the comparison `{}`", dir.display())))?,
-        (None, Some(output)) => begin(args, output, settings, &mut words, &stop)?,
-        (None, None) => unreachable!("clap asks for one of them"),
+        Begin::Here(dir) => begin(args, dir, settings, &mut words, &stop)?,
     };
-    if !outcome.finished {
-        ui::say(format!("stopped and saved: {} of {} runs are finished", outcome.runs_finished, outcome.runs));
-        ui::say(format!("go on with: tatabox compare --resume {}", outcome.output.display()));
-    }
-    if args.json {
-        ui::print_json(&outcome)?;
-    } else if outcome.finished {
-        ui::print(shown(&outcome)?)?;
-    }
-    Ok(if outcome.finished { ExitCode::SUCCESS } else { ExitCode::from(stop.exit_code()) })
+    args.place.end(&COMPARE, &outcome, &stop)
 }
 
-fn begin(args: &Args, output: &Path, settings: &Settings, words: &mut Words, stop: &Stop) -> anyhow::Result<Outcome> {
+fn begin(
+    args: &Args,
+    output: &Path,
+    settings: &Settings,
+    words: &mut Words,
+    stop: &Stop,
+) -> anyhow::Result<Outcome<Comparison>> {
     // All that can be known to be wrong is told before the genome is read, which may take minutes.
     let design = design(args)?;
     check(&design, output)?;
@@ -115,22 +106,6 @@ fn design(args: &Args) -> anyhow::Result<Design> {
         arms.retain(|arm| args.only.contains(&arm.name));
     }
     Ok(Design::new(common, arms, args.seeds.clone(), args.against.clone())?)
-}
-
-/// The tables, and where everything lies.
-fn shown(outcome: &Outcome) -> anyhow::Result<String> {
-    let path = |name: &str| outcome.output.join(name);
-    let table = path("table.txt");
-    let text = std::fs::read_to_string(&table).with_context(|| format!("cannot read `{}`", table.display()))?;
-    Ok(format!(
-        "{text}\n{}",
-        ui::pairs(&[
-            ("report", path("report.html").display().to_string()),
-            ("tables", format!("{} (and .csv, .md)", table.display())),
-            ("result", path("compare.json").display().to_string()),
-            ("runs", format!("{}{}", path("runs").display(), std::path::MAIN_SEPARATOR)),
-        ])
-    ))
 }
 
 /// Tells a comparison on stderr: one bar for the run at work, a line for each measurement.

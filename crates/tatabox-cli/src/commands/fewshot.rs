@@ -1,20 +1,19 @@
 //! `tatabox fewshot`: how good models are after a few labelled examples, over many draws of these.
 
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
-use tatabox::fewshot::{Design, Outcome, Request, begin, check, resume};
+use tatabox::fewshot::{Design, FEWSHOT, begin, check, resume};
 use tatabox::trial::{Model, open};
 use tatabox_core::assess::Metric;
 
 use super::data::named;
 use super::finetune::{Labelled, keys};
+use crate::experiment::{Begin, Place};
 use crate::failure::Refusal;
 use crate::settings::{RecipeArgs, Settings, names};
 use crate::signals::Stop;
 use crate::trials::Words;
-use crate::ui;
 
 /// Compare models after a few labelled examples: the same draws for all, spread and paired tests, two baselines beside them
 #[derive(Debug, clap::Args)]
@@ -56,45 +55,31 @@ pub struct Args {
     pub preset: Option<String>,
     #[command(flatten)]
     pub recipe: RecipeArgs,
-    /// The directory of the evaluation; what is finished there is kept, and models, shots and draws can be added
-    #[arg(short, long, value_name = "DIR", required_unless_present = "resume", conflicts_with = "resume")]
-    pub output: Option<PathBuf>,
-    /// Go on with this evaluation as it was begun
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["recipe", "set", "data", "split"])]
-    pub resume: Option<PathBuf>,
-    /// Print one JSON object on stdout at the end
-    #[arg(long)]
-    pub json: bool,
+    #[command(flatten)]
+    pub place: Place,
 }
 
 /// Evaluates to the end or to a signal.
 pub fn run(args: &Args, settings: &Settings) -> anyhow::Result<ExitCode> {
     let stop = Stop::listen()?;
     let mut words = Words::new();
-    let request = |dir| Request { dir, cache: &settings.cache, contestants: &open };
-    let outcome = match (&args.resume, &args.output) {
-        (Some(dir), _) => resume(&request(dir), args.metric, args.against.clone(), &mut words, stop.flag())
-            .with_context(|| format!("could not go on with the few-shot evaluation `{}`", dir.display()))?,
-        (None, Some(output)) => {
-            check(output)?;
+    let place = |dir| tatabox::trial::Place { dir, cache: &settings.cache, contestants: &open };
+    let outcome = match args.place.begin() {
+        Begin::Resume(dir) => {
+            args.labelled.check_not_given("the data of the evaluation is recorded in it")?;
+            resume(&place(dir), args.metric, args.against.clone(), &mut words, stop.flag())
+                .with_context(|| format!("could not go on with the few-shot evaluation `{}`", dir.display()))?
+        }
+        Begin::Here(dir) => {
+            check(dir)?;
             let design = design(args)?;
-            begin(design, &request(output), &mut words, stop.flag()).with_context(|| {
+            begin(design, &place(dir), &mut words, stop.flag()).with_context(|| {
                 let data = names(&args.labelled.data);
-                format!("could not evaluate few-shot learning on {data} into `{}`", output.display())
+                format!("could not evaluate few-shot learning on {data} into `{}`", dir.display())
             })?
         }
-        (None, None) => unreachable!("clap asks for one of them"),
     };
-    if !outcome.finished {
-        ui::say(format!("stopped and saved: {} of {} runs are finished", outcome.runs_finished, outcome.runs));
-        ui::say(format!("go on with: tatabox fewshot --resume {}", outcome.output.display()));
-    }
-    if args.json {
-        ui::print_json(&outcome)?;
-    } else if outcome.finished {
-        ui::print(shown(&outcome)?)?;
-    }
-    Ok(if outcome.finished { ExitCode::SUCCESS } else { ExitCode::from(stop.exit_code()) })
+    args.place.end(&FEWSHOT, &outcome, &stop)
 }
 
 fn design(args: &Args) -> anyhow::Result<Design> {
@@ -127,25 +112,4 @@ pub fn models(given: &[String], with_fresh: bool) -> anyhow::Result<Vec<Model>> 
         models.extend(fresh);
     }
     Ok(models)
-}
-
-/// The tables, and where everything lies.
-fn shown(outcome: &Outcome) -> anyhow::Result<String> {
-    tables_and_places(&outcome.output, "fewshot.json")
-}
-
-/// `table.txt` of an experiment, and where its other files lie.
-pub fn tables_and_places(output: &Path, result: &str) -> anyhow::Result<String> {
-    let path = |name: &str| output.join(name);
-    let table = path("table.txt");
-    let text = std::fs::read_to_string(&table).with_context(|| format!("cannot read `{}`", table.display()))?;
-    Ok(format!(
-        "{text}\n{}",
-        ui::pairs(&[
-            ("report", path("report.html").display().to_string()),
-            ("tables", format!("{} (and .csv, .md, .tex)", table.display())),
-            ("result", path(result).display().to_string()),
-            ("runs", format!("{}{}", path("runs").display(), std::path::MAIN_SEPARATOR)),
-        ])
-    ))
 }

@@ -73,6 +73,14 @@ pub struct Labelled {
 }
 
 impl Labelled {
+    /// Refuses data beside `--resume`, which knows its own.
+    pub fn check_not_given(&self, why: &str) -> Result<(), Refusal> {
+        if self.data.is_empty() && self.split.is_none() {
+            return Ok(());
+        }
+        Err(Refusal::new(format!("`--data` and `--split` do not go with `--resume`: {why}"), "leave them away"))
+    }
+
     /// Where the data comes from; this percentage of train becomes dev where there is none.
     pub fn source(&self, dev_share: u32) -> Source {
         Source {
@@ -98,6 +106,7 @@ pub fn run(args: &Args, settings: &Settings) -> anyhow::Result<ExitCode> {
     let stop = Stop::listen()?;
     let outcome = match (&args.resume, &args.model, &args.output) {
         (Some(run), ..) => {
+            args.labelled.check_not_given("the data of a fine-tuning is recorded in its run")?;
             if complete(run).is_some() {
                 ui::say(format!("`{}` is complete: nothing was changed", run.display()));
             }

@@ -38,7 +38,7 @@ mask.strategy = "token"
 mask.mask_rate = 0.3
 "#;
 
-const TABLES: [&str; 5] = ["table.txt", "table.csv", "table.md", "compare.json", "report.html"];
+const TABLES: [&str; 6] = ["table.txt", "table.csv", "table.md", "table.tex", "compare.json", "report.html"];
 
 /// A shell with a genome and the recipe.
 fn shell() -> Shell {

@@ -156,6 +156,11 @@ fn a_wrong_command_is_refused_before_anything_is_written() {
     shell.tatabox(&["fewshot", "run", "--data", "nowhere.csv", "-o", "few"]).fails(1, &["nowhere.csv"]);
     shell.tatabox(&["fewshot", "run", "-o", "few"]).fails(2, &["--data", "hint: "]);
     shell.tatabox(&["fewshot", "nothing", "--data", "sim/promoters", "-o", "few"]).fails(2, &["nothing", "hint: "]);
+    for verb in ["fewshot", "finetune"] {
+        shell
+            .tatabox(&[verb, "--resume", "nowhere", "--data", "sim"])
+            .fails(2, &["`--data` and `--split` do not go with `--resume`", "recorded", "hint: leave them away"]);
+    }
     shell.tatabox(&["fewshot", "--resume", "nowhere"]).fails(2, &["`nowhere`", "does not exist", "hint: "]);
     shell
         .tatabox(&["fewshot", "x=run", "X=run", "--data", "sim/promoters", "-o", "few"])

@@ -8,12 +8,19 @@ use tatabox_core::labelled::{Labelled, SplitName, Task};
 
 use super::suite::{Dataset, Suite};
 use crate::error::{Error, Result};
+use crate::experiment::{Folder, Kind};
 use crate::finetune::Source;
 use crate::settings::{Settings, Value};
-use crate::trial::{Exam, Folder, Model, hashes, primary_metric};
+use crate::trial::{Exam, Model, hashes, primary_metric};
 
-/// The record's name.
-pub const BENCHMARK: &str = "benchmark.toml";
+/// Benchmarks as experiments.
+pub const BENCHMARK: Kind = Kind {
+    verb: "benchmark",
+    noun: "benchmark",
+    record: "benchmark.toml",
+    arguments: "RUN --suite gue --data GUE -o DIR",
+    leftovers: &[],
+};
 
 /// What is measured.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -184,59 +191,35 @@ impl Design {
     /// # Errors
     /// Anything else differs.
     pub(super) fn onto(mut self, held: Design, dir: &Path) -> Result<Design> {
-        let differs = |what: &str, there: String, here: String| {
-            Err(Error::Directory {
-                path: dir.to_path_buf(),
-                what: format!("holds another benchmark: {what} is {there} there, and {here} here"),
-                hint: format!(
-                    "go on with `tatabox benchmark --resume {}`, or choose another directory with `-o`",
-                    dir.display()
-                ),
-            })
-        };
-        for (what, there, here) in [
-            ("the suite", held.suite.clone(), self.suite.clone()),
+        let same = [
+            ("the suite", held.suite, self.suite.clone()),
             ("`--data`", held.data.display().to_string(), self.data.display().to_string()),
             ("`--dev-share`", held.dev_share.to_string(), self.dev_share.to_string()),
             ("`--learn-from-dev`", held.learn_from_dev.to_string(), self.learn_from_dev.to_string()),
             ("the genome", format!("{:?}", held.genome), format!("{:?}", self.genome)),
             ("`--set`", held.set.join(" "), self.set.join(" ")),
-        ] {
-            if there != here {
-                return differs(what, there, here);
-            }
-        }
-        let mut models = held.models;
-        for model in self.models {
-            match models.iter().find(|held| held.name == model.name) {
-                None => models.push(model),
-                Some(held) if *held == model => {}
-                Some(held) => {
-                    let shown = |model: &Model| {
-                        format!("`{}` ({})", model.run.display(), model.sha256.get(..12).unwrap_or("unknown"))
-                    };
-                    return differs(&format!("model `{}`", model.name), shown(held), shown(&model));
-                }
-            }
-        }
+        ];
+        BENCHMARK.unchanged(dir, &same)?;
+        self.models = Model::added(held.models, self.models, &BENCHMARK, dir)?;
         let mut datasets = held.datasets;
         for entry in self.datasets {
             match datasets.iter().find(|held| held.id == entry.id) {
                 None => datasets.push(entry),
                 Some(held) if *held == entry => {}
                 Some(held) => {
-                    return differs(
+                    return Err(BENCHMARK.another(
+                        dir,
                         &format!("data set {}", entry.id),
-                        format!("{:?} {:?}", held.records, held.sha256),
-                        format!("{:?} {:?}", entry.records, entry.sha256),
-                    );
+                        &format!("{:?} {:?}", held.records, held.sha256),
+                        &format!("{:?} {:?}", entry.records, entry.sha256),
+                    ));
                 }
             }
         }
         let mut seeds = held.seeds;
         self.seeds.retain(|seed| !seeds.contains(seed));
         seeds.append(&mut self.seeds);
-        (self.models, self.seeds) = (models, seeds);
+        self.seeds = seeds;
         self.missing.retain(|id| datasets.iter().all(|entry| entry.id != *id));
         self.datasets = datasets;
         self.baselines |= held.baselines;
@@ -244,25 +227,11 @@ impl Design {
     }
 
     pub(super) fn read(dir: &Path) -> Result<Design> {
-        let path = dir.join(BENCHMARK);
-        let text = std::fs::read_to_string(&path).map_err(Error::file("read", &path))?;
-        let wrong = |error: toml::de::Error| {
-            Error::format(&path, "", "the record of a benchmark", error.to_string().trim().to_string(), "")
-        };
-        toml::from_str::<Design>(&text).map_err(wrong)?.checked()
+        BENCHMARK.read::<Design>(dir)?.checked()
     }
 
     pub(super) fn write(&self, folder: &Folder) -> Result<()> {
-        let wrong = |error: toml::ser::Error| Error::Recipe {
-            place: BENCHMARK.to_string(),
-            what: format!("cannot be written: {error}"),
-            hint: String::new(),
-        };
-        let text = toml::to_string(self).map_err(wrong)?;
-        folder.write(
-            BENCHMARK,
-            &format!("# This benchmark, resolved: `tatabox benchmark --resume` goes on with it.\n{text}"),
-        )
+        BENCHMARK.write(folder, self)
     }
 }
 

@@ -1,50 +1,24 @@
 //! A benchmark from its first fit to its tables, or on from where it stopped.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-use serde::Serialize;
-use tatabox_core::report::{Fact, Html, Latex, Markdown, Renderer, Text};
+use tatabox_core::report::Fact;
 
 use super::analysis::{Benchmark, Measured, analyse};
 use super::design::{BENCHMARK, Design, Entry, exam};
 use super::pages::{csv, page};
 use super::suite::Suite;
 use crate::error::Result;
-use crate::trial::{Contestant, Contestants, Ended, Folder, Indices, Plan, Trial, Watcher, baselines, sit};
-
-/// What a benchmark needs besides its design.
-pub struct Request<'a> {
-    /// The directory: a new one, or one that holds a part of it.
-    pub dir: &'a Path,
-    /// Where genomes are kept once they are read.
-    pub cache: &'a Path,
-    /// Who the models are.
-    pub contestants: Contestants<'a>,
-}
-
-/// How a benchmark ended.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Outcome {
-    /// The directory.
-    pub output: PathBuf,
-    /// False where it was stopped before its last run.
-    pub finished: bool,
-    /// Runs that are finished.
-    pub runs_finished: usize,
-    /// Runs of the whole benchmark.
-    pub runs: usize,
-    /// The result over the data sets that are finished; none where there is no such.
-    #[serde(flatten)]
-    pub result: Option<Benchmark>,
-}
+use crate::experiment::{Folder, Outcome, Results};
+use crate::trial::{Contestant, Ended, Indices, Place, Plan, Trial, Watcher, baselines, sit};
 
 /// Refuses what can be refused before the data is read: a directory that holds something else. Writes nothing.
 ///
 /// # Errors
-/// As [`Folder::check`].
+/// As [`Kind::check`](crate::experiment::Kind::check).
 pub fn check(dir: &Path) -> Result<()> {
-    Folder::check(dir, BENCHMARK)
+    BENCHMARK.check(dir)
 }
 
 /// Measures, from the start or from where the directory stands; what is finished there is not computed again.
@@ -54,20 +28,20 @@ pub fn check(dir: &Path) -> Result<()> {
 pub fn begin(
     design: Design,
     suite: &Suite,
-    request: &Request<'_>,
+    place: &Place<'_>,
     watcher: &mut dyn Watcher,
     stop: &AtomicBool,
-) -> Result<Outcome> {
-    check(request.dir)?;
+) -> Result<Outcome<Benchmark>> {
+    check(place.dir)?;
     let mut design = design.checked()?;
-    let mut contestants = (request.contestants)(&mut design.models)?;
-    design.look(suite, request.cache, &mut |id| watcher.message(&format!("reading {id}")))?;
-    if request.dir.join(BENCHMARK).is_file() {
-        design = design.onto(Design::read(request.dir)?, request.dir)?;
-        contestants = (request.contestants)(&mut design.models)?;
+    let mut contestants = (place.contestants)(&mut design.models)?;
+    design.look(suite, place.cache, &mut |id| watcher.message(&format!("reading {id}")))?;
+    if place.dir.join(BENCHMARK.record).is_file() {
+        design = design.onto(Design::read(place.dir)?, place.dir)?;
+        contestants = (place.contestants)(&mut design.models)?;
     }
-    let bench = Bench::new(&design, request.cache, contestants)?;
-    let folder = Folder::open(request.dir, BENCHMARK)?;
+    let bench = Bench::new(&design, place.cache, contestants)?;
+    let folder = BENCHMARK.open(place.dir)?;
     design.write(&folder)?;
     bench.run(&folder, watcher, stop)
 }
@@ -76,11 +50,11 @@ pub fn begin(
 ///
 /// # Errors
 /// There is none; its data or models are gone or others; or as [`begin`].
-pub fn resume(request: &Request<'_>, watcher: &mut dyn Watcher, stop: &AtomicBool) -> Result<Outcome> {
-    let folder = Folder::resume(request.dir, BENCHMARK, "tatabox benchmark RUN --suite gue --data GUE -o DIR")?;
-    let mut design = Design::read(request.dir)?;
-    let contestants = (request.contestants)(&mut design.models)?;
-    Bench::new(&design, request.cache, contestants)?.run(&folder, watcher, stop)
+pub fn resume(place: &Place<'_>, watcher: &mut dyn Watcher, stop: &AtomicBool) -> Result<Outcome<Benchmark>> {
+    let folder = BENCHMARK.resume(place.dir)?;
+    let mut design = Design::read(place.dir)?;
+    let contestants = (place.contestants)(&mut design.models)?;
+    Bench::new(&design, place.cache, contestants)?.run(&folder, watcher, stop)
 }
 
 /// A design with those who take part.
@@ -123,7 +97,7 @@ impl<'a> Bench<'a> {
     }
 
     /// Makes what is left, data set by data set, and writes the tables after each.
-    fn run(&self, folder: &Folder, watcher: &mut dyn Watcher, stop: &AtomicBool) -> Result<Outcome> {
+    fn run(&self, folder: &Folder, watcher: &mut dyn Watcher, stop: &AtomicBool) -> Result<Outcome<Benchmark>> {
         let runs = self.design.datasets.len() * self.contestants.len() * self.design.seeds.len();
         // [data sets][contestants x seeds]
         let mut done: Vec<Vec<Option<Ended>>> = Vec::new();
@@ -207,13 +181,13 @@ impl<'a> Bench<'a> {
         }
         let result = analyse(self.design, &measured);
         let page = page(&result, facts);
-        folder.write("table.txt", &Text.render(&page))?;
-        folder.write("table.md", &Markdown.render(&page))?;
-        folder.write("table.tex", &Latex.render(&page))?;
-        folder.write("table.csv", &csv(&result))?;
-        folder.write("report.html", &Html.render(&page))?;
-        let json = serde_json::to_string_pretty(&result).expect("a plain struct has a JSON form") + "\n";
-        folder.write("benchmark.json", &json)?;
+        folder.publish(&Results {
+            verb: BENCHMARK.verb,
+            result: &result,
+            tables: &page,
+            csv: &csv(&result),
+            page: &page,
+        })?;
         Ok(Some(result))
     }
 

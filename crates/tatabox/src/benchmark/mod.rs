@@ -19,6 +19,6 @@ mod suite;
 
 pub use analysis::Benchmark;
 pub use design::{BENCHMARK, Design, Entry};
-pub use experiment::{Outcome, Request, begin, check, resume};
+pub use experiment::{begin, check, resume};
 pub use published::{PUBLISHED, Published};
 pub use suite::{Dataset, Suite};

@@ -7,7 +7,8 @@ use tatabox_core::report::{Body, Cell, Fact, Report, Section, Table};
 use tatabox_core::stats::Summary;
 
 use super::analysis::{Benchmark, DatasetResult, LearnerScore};
-use crate::trial::{Spread, quoted};
+use crate::experiment::quoted;
+use crate::trial::Spread;
 
 /// Decimals of percent, as in the papers.
 const DECIMALS: usize = 2;

@@ -1,16 +1,13 @@
 //! A comparison from its first run to its tables, or on from where it stopped.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use serde::Serialize;
 use tatabox_core::corpus::Part;
 use tatabox_core::genome::{Genome, GenomeCard};
-use tatabox_core::io::whole::{self, TEMPORARY};
 use tatabox_core::mask::frozen::FrozenMasks;
-use tatabox_core::report::{Fact, Html, Markdown, Renderer, Text};
+use tatabox_core::report::Fact;
 
 use super::analysis::{Answered, Comparison, Point, analyse};
 use super::arm::in_arm;
@@ -21,11 +18,12 @@ use super::runs::{Answers, Place, Plan, Runs, Watcher, name};
 use crate::data::{freeze, sampler};
 use crate::dataset::{Dataset, baselines};
 use crate::error::{Error, Result};
+use crate::experiment::{Folder, Outcome, Results};
 use crate::learned::{self, Learned};
 use crate::metrics::{self, Line};
 use crate::models::bert;
 use crate::plan::fitting_capacity;
-use crate::run::{DATASET, FROZEN, LOCK, METRICS, lock};
+use crate::run::{DATASET, FROZEN, METRICS};
 
 /// What to compare, and where.
 pub struct Request<'a> {
@@ -39,37 +37,19 @@ pub struct Request<'a> {
     pub cache: &'a Path,
 }
 
-/// How a comparison ended.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Outcome {
-    /// The directory.
-    pub output: PathBuf,
-    /// False where it was stopped before its last run.
-    pub finished: bool,
-    /// Runs that are finished.
-    pub runs_finished: usize,
-    /// Runs of the whole comparison.
-    pub runs: usize,
-    /// The result over the seeds that all arms have finished; none where there is no such seed.
-    #[serde(flatten)]
-    pub comparison: Option<Comparison>,
-}
-
 /// Compares, from the start or from where the directory stands; what is finished there is not computed again.
 ///
 /// # Errors
 /// The directory holds something else, or another comparison; the genome is another one; or as [`crate::pretrain::start`].
-pub fn compare(request: Request<'_>, watcher: &mut dyn Watcher, stop: &AtomicBool) -> Result<Outcome> {
+pub fn compare(request: Request<'_>, watcher: &mut dyn Watcher, stop: &AtomicBool) -> Result<Outcome<Comparison>> {
     let Request { design, genome, output, cache } = request;
-    check_place(output)?;
-    let held = output.join(COMPARE).is_file();
+    COMPARE.check(output)?;
+    let held = output.join(COMPARE.record).is_file();
     if !held {
         // Everything that can be refused is refused before anything is written.
         check_genome(&design, &genome)?;
     }
-    let made = !output.exists();
-    fs::create_dir_all(output).map_err(Error::file("create", output))?;
-    let place = Directory { dir: output, _lock: lock(output)?, made };
+    let place = Directory { folder: COMPARE.open(output)? };
     design.notes.iter().for_each(|note| watcher.message(note));
     let record = if held { place.extended(design, &genome)? } else { place.begun(design, &genome)? };
     place.run(&record, &genome, cache, watcher, stop)
@@ -85,22 +65,13 @@ pub fn resume(
     cache: &Path,
     watcher: &mut dyn Watcher,
     stop: &AtomicBool,
-) -> Result<Outcome> {
-    if !dir.join(COMPARE).is_file() {
-        let what = if dir.exists() {
-            format!("is no comparison: it has no `{COMPARE}`")
-        } else {
-            "does not exist".to_string()
-        };
-        let hint = "start one with `tatabox compare genome.fa --recipe FILE -o DIR`".to_string();
-        return Err(Error::Directory { path: dir.to_path_buf(), what, hint });
-    }
-    let place = Directory { dir, _lock: lock(dir)?, made: false };
+) -> Result<Outcome<Comparison>> {
+    let place = Directory { folder: COMPARE.resume(dir)? };
     let genome = Dataset::read(&dir.join(DATASET))?.open(cache)?;
     let mut record = Record::read(dir)?;
     if against.is_some() {
         record.design = record.design.with_against(against)?;
-        record.write(dir)?;
+        record.write(&place.folder)?;
     }
     place.run(&record, &genome, cache, watcher, stop)
 }
@@ -110,31 +81,11 @@ pub fn resume(
 /// # Errors
 /// It holds something else, or another comparison, or is no directory.
 pub fn check(design: &Design, dir: &Path) -> Result<()> {
-    check_place(dir)?;
-    if dir.join(COMPARE).is_file() {
+    COMPARE.check(dir)?;
+    if dir.join(COMPARE.record).is_file() {
         design.clone().onto(Record::read(dir)?.design, dir)?;
     }
     Ok(())
-}
-
-fn check_place(dir: &Path) -> Result<()> {
-    let refuse = |what: &str| {
-        let hint = "choose another directory with `-o`".to_string();
-        Err(Error::Directory { path: dir.to_path_buf(), what: what.to_string(), hint })
-    };
-    if !dir.exists() || dir.join(COMPARE).is_file() {
-        return Ok(());
-    }
-    if !dir.is_dir() {
-        return refuse("is a file, expected a directory for the comparison");
-    }
-    // What a start that was killed may have left.
-    let ours = |name: &str| [FROZEN, DATASET, LOCK].contains(&name) || name.starts_with(TEMPORARY);
-    let mut entries = fs::read_dir(dir).map_err(Error::file("read", dir))?.flatten();
-    if entries.all(|entry| ours(&entry.file_name().to_string_lossy())) {
-        return Ok(());
-    }
-    refuse("is not empty and holds no comparison")
 }
 
 /// Refuses a genome of which nothing is held out, or which has no room for the windows.
@@ -150,15 +101,12 @@ fn check_genome(design: &Design, genome: &Genome) -> Result<()> {
     Ok(())
 }
 
-/// The directory of a comparison, locked by this process.
-struct Directory<'a> {
-    dir: &'a Path,
-    _lock: File,
-    /// Whether this process made it: then it goes again if the start fails.
-    made: bool,
+/// The directory of a comparison.
+struct Directory {
+    folder: Folder,
 }
 
-impl Directory<'_> {
+impl Directory {
     /// A new comparison: the questions and the record are written, the record last.
     fn begun(&self, mut design: Design, genome: &Genome) -> Result<Record> {
         let begin = || {
@@ -168,30 +116,30 @@ impl Directory<'_> {
             let frozen = freeze(&config, genome, config.evaluate.sequences)?;
             let training = sampler(&config, genome, Part::Train)?;
             let baselines = baselines(genome, training.held_out(), config.data.strands == "both", &frozen)?;
-            frozen.write(&self.dir.join(FROZEN))?;
-            self.write(DATASET, &Dataset::new(genome, &training, baselines).to_json())?;
-            let frozen = sha256(&self.dir.join(FROZEN))?;
+            frozen.write(&self.folder.dir().join(FROZEN))?;
+            self.folder.write(DATASET, &Dataset::new(genome, &training, baselines).to_json())?;
+            let frozen = sha256(&self.folder.dir().join(FROZEN))?;
             let mut record = Record { design, frozen, files: BTreeMap::new() };
             record.note_files()?;
-            record.write(self.dir)?;
+            record.write(&self.folder)?;
             Ok(record)
         };
         let begun: Result<Record> = begin();
-        if begun.is_err() && self.made {
-            let _ = fs::remove_dir_all(self.dir);
+        if begun.is_err() {
+            self.folder.take_back();
         }
         begun
     }
 
     /// The comparison that is there, with the arms and seeds of `design` added to it.
     fn extended(&self, design: Design, genome: &Genome) -> Result<Record> {
-        let mut record = Record::read(self.dir)?;
-        let dataset = Dataset::read(&self.dir.join(DATASET))?;
+        let mut record = Record::read(self.folder.dir())?;
+        let dataset = Dataset::read(&self.folder.dir().join(DATASET))?;
         let hashes = |card: &GenomeCard| card.files.iter().map(|file| file.sha256.clone()).collect::<Vec<_>>();
         let (held, given) = (hashes(&dataset.genome), hashes(genome.card()));
         if held != given {
             return Err(Error::Directory {
-                path: self.dir.to_path_buf(),
+                path: self.folder.dir().to_path_buf(),
                 what: format!(
                     "holds a comparison on another genome:\n  SHA-256 {} there, and {} here",
                     held.join(" "),
@@ -201,18 +149,14 @@ impl Directory<'_> {
             });
         }
         let before = record.design.clone();
-        record.design = design.onto(record.design, self.dir)?;
+        record.design = design.onto(record.design, self.folder.dir())?;
         settle(&mut record.design)?;
         if record.design != before {
             check_masks(&record.design.arms[before.arms.len()..], genome)?;
             record.note_files()?;
-            record.write(self.dir)?;
+            record.write(&self.folder)?;
         }
         Ok(record)
-    }
-
-    fn write(&self, name: &str, text: &str) -> Result<()> {
-        Ok(whole::write(&self.dir.join(name), |out| out.write_all(text.as_bytes()))?)
     }
 
     /// Does what is left, and writes tables and page after each seed that all arms have finished.
@@ -223,9 +167,9 @@ impl Directory<'_> {
         cache: &Path,
         watcher: &mut dyn Watcher,
         stop: &AtomicBool,
-    ) -> Result<Outcome> {
+    ) -> Result<Outcome<Comparison>> {
         let design = &record.design;
-        let path = self.dir.join(FROZEN);
+        let path = self.folder.dir().join(FROZEN);
         let frozen = FrozenMasks::read(&path)?;
         let got = sha256(&path)?;
         if got != record.frozen {
@@ -238,17 +182,17 @@ impl Directory<'_> {
                 hint,
             ));
         }
-        let runs = Runs { dir: self.dir, design, frozen: &frozen, frozen_sha256: &record.frozen };
+        let runs = Runs { dir: self.folder.dir(), design, frozen: &frozen, frozen_sha256: &record.frozen };
         let plan = runs.plan(genome)?;
         let all = plan.arms * plan.seeds;
         if plan.finished < all {
             record.check_files()?;
         }
         watcher.compared(&plan);
-        let facts = facts(&design.arms[0], &plan, &Dataset::read(&self.dir.join(DATASET))?);
+        let facts = facts(&design.arms[0], &plan, &Dataset::read(&self.folder.dir().join(DATASET))?);
         let (mut number, mut tokens_left) = (0, plan.tokens_left);
         let mut answers: Vec<Vec<Answers>> = vec![Vec::new(); design.arms.len()];
-        let mut comparison = None;
+        let mut result = None;
         let mut finished = plan.finished;
         for (nth, &seed) in (1..).zip(&design.seeds) {
             for (index, arm) in design.arms.iter().enumerate() {
@@ -267,11 +211,11 @@ impl Directory<'_> {
                 };
                 let Some(done) = done else {
                     return Ok(Outcome {
-                        output: self.dir.to_path_buf(),
+                        output: self.folder.dir().to_path_buf(),
                         finished: false,
                         runs_finished: finished,
                         runs: all,
-                        comparison,
+                        result,
                     });
                 };
                 finished += 1;
@@ -280,11 +224,17 @@ impl Directory<'_> {
                 answers[index].push(done);
             }
             let (seeds, left) = design.seeds.split_at(nth);
-            let result = self.result(&runs, &answers, seeds, left)?;
-            self.publish(&result, &facts)?;
-            comparison = Some(result);
+            let comparison = self.result(&runs, &answers, seeds, left)?;
+            self.publish(&comparison, &facts)?;
+            result = Some(comparison);
         }
-        Ok(Outcome { output: self.dir.to_path_buf(), finished: true, runs_finished: finished, runs: all, comparison })
+        Ok(Outcome {
+            output: self.folder.dir().to_path_buf(),
+            finished: true,
+            runs_finished: finished,
+            runs: all,
+            result,
+        })
     }
 
     /// The result over the seeds that all arms have finished.
@@ -293,7 +243,7 @@ impl Directory<'_> {
         let answered = runs.design.arms.iter().enumerate().map(|(index, arm)| {
             let of_seed = |(&seed, answers): (&u64, &Answers)| {
                 let run = name(&arm.name, seed);
-                let curve = curve(&metrics::read(&self.dir.join(&run).join(METRICS))?);
+                let curve = curve(&metrics::read(&self.folder.dir().join(&run).join(METRICS))?);
                 Ok((run, answers.clone(), curve))
             };
             Ok(Answered {
@@ -303,18 +253,18 @@ impl Directory<'_> {
             })
         });
         let answered: Vec<Answered> = answered.collect::<Result<_>>()?;
-        let baselines = Dataset::read(&self.dir.join(DATASET))?.baselines;
+        let baselines = Dataset::read(&self.folder.dir().join(DATASET))?.baselines;
         Ok(analyse(runs.frozen, answered, seeds, left, runs.design.baseline(), baselines))
     }
 
     fn publish(&self, comparison: &Comparison, facts: &Facts) -> Result<()> {
-        let tables = tables(comparison, facts);
-        self.write("table.txt", &Text.render(&tables))?;
-        self.write("table.md", &Markdown.render(&tables))?;
-        self.write("table.csv", &csv(comparison))?;
-        self.write("report.html", &Html.render(&page(comparison, facts)))?;
-        let json = serde_json::to_string_pretty(comparison).expect("a plain struct has a JSON form") + "\n";
-        self.write("compare.json", &json)
+        self.folder.publish(&Results {
+            verb: COMPARE.verb,
+            result: comparison,
+            tables: &tables(comparison, facts),
+            csv: &csv(comparison),
+            page: &page(comparison, facts),
+        })
     }
 }
 

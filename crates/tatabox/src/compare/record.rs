@@ -5,16 +5,23 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use tatabox_core::io::input::fingerprint;
-use tatabox_core::io::whole;
 
 use super::arm::{Arm, in_arm};
 use super::design::{Design, ResolvedArm};
 use crate::error::{Error, Result};
+use crate::experiment::{Folder, Kind};
 use crate::recipe::RunConfig;
+use crate::run::{DATASET, FROZEN};
 use crate::settings::{Settings, Value};
 
-/// The record's name; its presence makes a directory a comparison.
-pub const COMPARE: &str = "compare.toml";
+/// Comparisons as experiments.
+pub const COMPARE: Kind = Kind {
+    verb: "compare",
+    noun: "comparison",
+    record: "compare.toml",
+    arguments: "genome.fa --recipe FILE -o DIR",
+    leftovers: &[FROZEN, DATASET],
+};
 
 const FILES: &str = "files";
 
@@ -55,7 +62,7 @@ impl Record {
     /// The text of `compare.toml`.
     pub fn to_toml(&self) -> Result<String> {
         let wrong = |error: toml::ser::Error| Error::Recipe {
-            place: COMPARE.to_string(),
+            place: COMPARE.record.to_string(),
             what: format!("cannot be written: {error}"),
             hint: String::new(),
         };
@@ -76,14 +83,13 @@ impl Record {
         Ok(text)
     }
 
-    pub fn write(&self, dir: &Path) -> Result<()> {
-        let text = self.to_toml()?;
-        Ok(whole::write(&dir.join(COMPARE), |out| out.write_all(text.as_bytes()))?)
+    pub fn write(&self, folder: &Folder) -> Result<()> {
+        folder.write(COMPARE.record, &self.to_toml()?)
     }
 
     /// Reads the record of a comparison.
     pub fn read(dir: &Path) -> Result<Self> {
-        let path = dir.join(COMPARE);
+        let path = dir.join(COMPARE.record);
         let text = std::fs::read_to_string(&path).map_err(Error::file("read", &path))?;
         let wrong = |expected: &str, got: String| Error::format(&path, "", expected, got, "");
         let (mut top, parts) = Settings::parse_parts(&text, &path.display().to_string(), super::arm::ARMS)?;
@@ -153,8 +159,9 @@ mod tests {
             files: BTreeMap::new(),
         };
         record.note_files().unwrap();
-        record.write(folder.path()).unwrap();
-        let read = Record::read(folder.path()).unwrap();
+        let dir = folder.path().join("cmp");
+        record.write(&COMPARE.open(&dir).unwrap()).unwrap();
+        let read = Record::read(&dir).unwrap();
         assert_eq!(read, record);
         read.check_files().unwrap();
         std::fs::write(&file, "two").unwrap();
@@ -175,9 +182,9 @@ mod tests {
             ("[arms.a]", "[arms.\"a/b\"]", "a name becomes a folder"),
             ("seeds = [1]", "seeds = [1", "expected TOML"),
         ] {
-            std::fs::write(folder.path().join(COMPARE), good.replace(from, to)).unwrap();
+            std::fs::write(folder.path().join(COMPARE.record), good.replace(from, to)).unwrap();
             let error = Record::read(folder.path()).expect_err(message);
-            assert!(error.to_string().contains(message) && error.to_string().contains(COMPARE), "{error}");
+            assert!(error.to_string().contains(message) && error.to_string().contains(COMPARE.record), "{error}");
         }
     }
 }

@@ -9,12 +9,19 @@ use tatabox_core::names::nearest;
 
 use crate::baselines::{KmerRegression, SmallCnn};
 use crate::error::{Error, Result};
+use crate::experiment::{Folder, Kind};
 use crate::finetune::Source;
 use crate::settings::{Settings, Value};
-use crate::trial::{Folder, Model};
+use crate::trial::Model;
 
-/// The record's name.
-pub const FEWSHOT: &str = "fewshot.toml";
+/// Few-shot evaluations as experiments.
+pub const FEWSHOT: Kind = Kind {
+    verb: "fewshot",
+    noun: "evaluation",
+    record: "fewshot.toml",
+    arguments: "RUN --data DATA -o DIR",
+    leftovers: &[],
+};
 /// The fine-tuning preset for at most 100 shots: the PMI paper's (section 5.2) for 10, 50 and 100.
 pub const PRESET_FEW: &str = "genemask-fs";
 /// The preset for more: the PMI paper's for 500 and 1,000.
@@ -140,40 +147,16 @@ impl Design {
     /// # Errors
     /// Anything else differs, or a model of the same name has other weights.
     pub(super) fn onto(mut self, held: Design, dir: &Path) -> Result<Design> {
-        let differs = |what: &str, there: String, here: String| {
-            Err(Error::Directory {
-                path: dir.to_path_buf(),
-                what: format!("holds another evaluation: {what} is {there} there, and {here} here"),
-                hint: format!(
-                    "go on with `tatabox fewshot --resume {}`, or choose another directory with `-o`",
-                    dir.display()
-                ),
-            })
-        };
-        for (what, there, here) in [
+        let same = [
             ("the data", paths(&held.source), paths(&self.source)),
             ("how it is read", reading(&held.source), reading(&self.source)),
             ("the hash of the data", held.data_sha256.join(" "), self.data_sha256.join(" ")),
             ("`--test-examples`", asked(held.test_examples), asked(self.test_examples)),
             ("`--seed`", held.seed.to_string(), self.seed.to_string()),
             ("`--set`", held.set.join(" "), self.set.join(" ")),
-        ] {
-            if there != here {
-                return differs(what, there, here);
-            }
-        }
-        let mut models = held.models;
-        for model in self.models {
-            match models.iter().find(|held| held.name == model.name) {
-                None => models.push(model),
-                Some(held) if *held == model => {}
-                Some(held) => {
-                    return differs(&format!("model `{}`", model.name), shown(held), shown(&model));
-                }
-            }
-        }
-        Model::check_distinct(&models)?;
-        self.models = models;
+        ];
+        FEWSHOT.unchanged(dir, &same)?;
+        self.models = Model::added(held.models, self.models, &FEWSHOT, dir)?;
         self.shots.extend(held.shots);
         self.draws = self.draws.max(held.draws);
         self.metric = self.metric.or(held.metric);
@@ -182,25 +165,11 @@ impl Design {
     }
 
     pub(super) fn read(dir: &Path) -> Result<Design> {
-        let path = dir.join(FEWSHOT);
-        let text = std::fs::read_to_string(&path).map_err(Error::file("read", &path))?;
-        let wrong = |error: toml::de::Error| {
-            Error::format(&path, "", "the record of a few-shot evaluation", error.to_string().trim().to_string(), "")
-        };
-        toml::from_str::<Design>(&text).map_err(wrong)?.checked()
+        FEWSHOT.read::<Design>(dir)?.checked()
     }
 
     pub(super) fn write(&self, folder: &Folder) -> Result<()> {
-        let wrong = |error: toml::ser::Error| Error::Recipe {
-            place: FEWSHOT.to_string(),
-            what: format!("cannot be written: {error}"),
-            hint: String::new(),
-        };
-        let text = toml::to_string(self).map_err(wrong)?;
-        folder.write(
-            FEWSHOT,
-            &format!("# This evaluation, resolved: `tatabox fewshot --resume` goes on with it.\n{text}"),
-        )
+        FEWSHOT.write(folder, self)
     }
 }
 
@@ -216,10 +185,6 @@ fn reading(source: &Source) -> String {
 
 fn paths(source: &Source) -> String {
     source.data.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
-}
-
-fn shown(model: &Model) -> String {
-    format!("`{}` (SHA-256 {})", model.run.display(), model.sha256.get(..12).unwrap_or("unknown"))
 }
 
 #[cfg(test)]
@@ -254,7 +219,7 @@ pub(super) mod tests {
     #[test]
     fn what_is_written_is_read_again() {
         let dir = tempfile::tempdir().unwrap();
-        let folder = Folder::open(dir.path(), FEWSHOT).unwrap();
+        let folder = FEWSHOT.open(dir.path()).unwrap();
         let mut one = design(&[50, 10, 10], 3, Path::new("/data/x"));
         one.models = vec![Model::parse("a=/runs/x").unwrap(), Model::parse("/runs/b.2").unwrap()];
         one.set = vec!["train.epochs=5".into()];

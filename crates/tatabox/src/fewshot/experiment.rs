@@ -1,73 +1,52 @@
 //! A few-shot evaluation from its first fit to its tables, or on from where it stopped.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-use serde::Serialize;
 use serde_json::json;
 use tatabox_core::assess::Metric;
 use tatabox_core::labelled::{Labelled, Task};
-use tatabox_core::report::{Fact, Html, Latex, Markdown, Renderer, Text};
+use tatabox_core::report::Fact;
 
 use super::analysis::{FewShot, Learnt, Setting, analyse};
 use super::design::{Design, FEWSHOT};
 use super::draw::{check_shots, draw, has_classes, sample};
 use super::pages::{csv, page, tables};
 use crate::error::{Error, Result};
+use crate::experiment::{Folder, Outcome, Results};
 use crate::trial::{
-    Contestant, Contestants, Ended, Exam, Folder, Indices, Plan, Trial, Watcher, baselines, hashes, primary_metric, sit,
+    Contestant, Ended, Exam, Indices, Place, Plan, Trial, Watcher, baselines, hashes, primary_metric, sit,
 };
-
-/// What an evaluation needs besides its design.
-pub struct Request<'a> {
-    /// The directory: a new one, or one that holds a part of it.
-    pub dir: &'a Path,
-    /// Where genomes are kept once they are read.
-    pub cache: &'a Path,
-    /// Who the models are.
-    pub contestants: Contestants<'a>,
-}
-
-/// How an evaluation ended.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Outcome {
-    /// The directory.
-    pub output: PathBuf,
-    /// False where it was stopped before its last run.
-    pub finished: bool,
-    /// Runs that are finished.
-    pub runs_finished: usize,
-    /// Runs of the whole evaluation.
-    pub runs: usize,
-    /// The result over the draws that everybody has finished; none where there is no such draw.
-    #[serde(flatten)]
-    pub result: Option<FewShot>,
-}
 
 /// Refuses what can be refused before the data is read: a directory that holds something else. Writes nothing.
 ///
 /// # Errors
-/// As [`Folder::check`].
+/// As [`Kind::check`](crate::experiment::Kind::check).
 pub fn check(dir: &Path) -> Result<()> {
-    Folder::check(dir, FEWSHOT)
+    FEWSHOT.check(dir)
 }
 
 /// Evaluates, from the start or from where the directory stands; what is finished there is not computed again.
 ///
 /// # Errors
 /// The design, the data and the models do not fit each other, all found before the first fit; the directory holds something else; a fit fails.
-pub fn begin(design: Design, request: &Request<'_>, watcher: &mut dyn Watcher, stop: &AtomicBool) -> Result<Outcome> {
-    check(request.dir)?;
+pub fn begin(
+    design: Design,
+    place: &Place<'_>,
+    watcher: &mut dyn Watcher,
+    stop: &AtomicBool,
+) -> Result<Outcome<FewShot>> {
+    check(place.dir)?;
     let mut design = design.checked()?;
-    let mut contestants = (request.contestants)(&mut design.models)?;
-    let (data, notes) = design.source.read(request.cache)?;
+    let mut contestants = (place.contestants)(&mut design.models)?;
+    let (data, notes) = design.source.read(place.cache)?;
     design.data_sha256 = hashes(&data);
-    if request.dir.join(FEWSHOT).is_file() {
-        design = design.onto(Design::read(request.dir)?, request.dir)?;
-        contestants = (request.contestants)(&mut design.models)?;
+    if place.dir.join(FEWSHOT.record).is_file() {
+        design = design.onto(Design::read(place.dir)?, place.dir)?;
+        contestants = (place.contestants)(&mut design.models)?;
     }
     let evaluation = Evaluation::new(&design, &data, notes, contestants)?;
-    let folder = Folder::open(request.dir, FEWSHOT)?;
+    let folder = FEWSHOT.open(place.dir)?;
     design.write(&folder)?;
     evaluation.run(&folder, watcher, stop)
 }
@@ -77,18 +56,18 @@ pub fn begin(design: Design, request: &Request<'_>, watcher: &mut dyn Watcher, s
 /// # Errors
 /// There is none; its data or models are gone or others; or as [`begin`].
 pub fn resume(
-    request: &Request<'_>,
+    place: &Place<'_>,
     metric: Option<Metric>,
     against: Option<String>,
     watcher: &mut dyn Watcher,
     stop: &AtomicBool,
-) -> Result<Outcome> {
-    let folder = Folder::resume(request.dir, FEWSHOT, "tatabox fewshot RUN --data DATA -o DIR")?;
-    let held = Design::read(request.dir)?;
+) -> Result<Outcome<FewShot>> {
+    let folder = FEWSHOT.resume(place.dir)?;
+    let held = Design::read(place.dir)?;
     let mut design =
         Design { metric: metric.or(held.metric), against: against.or(held.against.clone()), ..held }.checked()?;
-    let contestants = (request.contestants)(&mut design.models)?;
-    let (data, notes) = design.source.read(request.cache)?;
+    let contestants = (place.contestants)(&mut design.models)?;
+    let (data, notes) = design.source.read(place.cache)?;
     let now = hashes(&data);
     if now != design.data_sha256 {
         let path = design.source.data.first().cloned().unwrap_or_default();
@@ -159,7 +138,7 @@ impl<'a> Evaluation<'a> {
     }
 
     /// Makes what is left, and writes tables and page whenever everybody has finished one more draw.
-    fn run(&self, folder: &Folder, watcher: &mut dyn Watcher, stop: &AtomicBool) -> Result<Outcome> {
+    fn run(&self, folder: &Folder, watcher: &mut dyn Watcher, stop: &AtomicBool) -> Result<Outcome<FewShot>> {
         folder.write("draws.json", &self.draws_json())?;
         let draws = self.design.draws as usize;
         // [draws][contestants x shots]
@@ -266,13 +245,13 @@ impl<'a> Evaluation<'a> {
         };
         let result = analyse(&setting, &learnt);
         let tables = tables(&result, &self.facts);
-        folder.write("table.txt", &Text.render(&tables))?;
-        folder.write("table.md", &Markdown.render(&tables))?;
-        folder.write("table.tex", &Latex.render(&tables))?;
-        folder.write("table.csv", &csv(&result))?;
-        folder.write("report.html", &Html.render(&page(&result, &self.facts)))?;
-        let json = serde_json::to_string_pretty(&result).expect("a plain struct has a JSON form") + "\n";
-        folder.write("fewshot.json", &json)?;
+        folder.publish(&Results {
+            verb: FEWSHOT.verb,
+            result: &result,
+            tables: &tables,
+            csv: &csv(&result),
+            page: &page(&result, &self.facts),
+        })?;
         Ok(Some(result))
     }
 }

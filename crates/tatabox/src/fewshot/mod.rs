@@ -21,4 +21,4 @@ mod pages;
 pub use analysis::FewShot;
 pub use design::{Design, FEWSHOT, PRESET_FEW, PRESET_MANY};
 pub use draw::draw;
-pub use experiment::{Outcome, Request, begin, check, resume};
+pub use experiment::{begin, check, resume};

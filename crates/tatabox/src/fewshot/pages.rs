@@ -6,7 +6,8 @@ use tatabox_core::report::{Body, Cell, Curves, Fact, Repeat, Report, Section, Se
 use tatabox_core::stats::Interval;
 
 use super::analysis::{Difference, FLIPS, FewShot, LearnerResult, ShotsResult};
-use crate::trial::{Spread, metrics_of, quoted};
+use crate::experiment::quoted;
+use crate::trial::{Spread, metrics_of};
 
 /// Decimals of a metric.
 const DECIMALS: usize = 3;

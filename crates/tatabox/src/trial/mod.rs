@@ -10,7 +10,6 @@
 mod contestant;
 mod ended;
 mod exam;
-mod folder;
 mod metric;
 mod model;
 mod spread;
@@ -19,8 +18,7 @@ mod workers;
 pub use contestant::{Contestant, baselines};
 pub use ended::Ended;
 pub use exam::{Exam, Indices, Trial, hashes};
-pub use folder::{Folder, quoted};
 pub use metric::{metrics_of, primary_metric};
-pub use model::{Contestants, Model, open};
+pub use model::{Contestants, Model, Place, open};
 pub use spread::{CONFIDENCE, Spread};
 pub use workers::{Plan, Watcher, sit};

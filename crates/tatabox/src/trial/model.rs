@@ -1,6 +1,6 @@
 //! Pretrained models that take part.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -11,6 +11,7 @@ use super::contestant::Contestant;
 use super::exam::Exam;
 use crate::baselines::{KmerRegression, SmallCnn};
 use crate::error::{Error, Result};
+use crate::experiment::Kind;
 use crate::finetune::{FineTuner, Fit, Pretrained};
 use crate::learner::{Learner, Lesson};
 use crate::settings::Settings;
@@ -82,6 +83,39 @@ impl Model {
         }
         Ok(())
     }
+}
+
+impl Model {
+    /// The models that a directory holds, and those that are asked for besides.
+    ///
+    /// # Errors
+    /// One of the same name is another there.
+    pub fn added(mut held: Vec<Model>, asked: Vec<Model>, kind: &Kind, dir: &Path) -> Result<Vec<Model>> {
+        let shown = |model: &Model| {
+            format!("`{}` (SHA-256 {})", model.run.display(), model.sha256.get(..12).unwrap_or("unknown"))
+        };
+        for model in asked {
+            match held.iter().find(|held| held.name == model.name) {
+                None => held.push(model),
+                Some(held) if *held == model => {}
+                Some(held) => {
+                    return Err(kind.another(dir, &format!("model `{}`", model.name), &shown(held), &shown(&model)));
+                }
+            }
+        }
+        Model::check_distinct(&held)?;
+        Ok(held)
+    }
+}
+
+/// What an experiment with models needs besides its design.
+pub struct Place<'a> {
+    /// The directory: a new one, or one that holds a part of it.
+    pub dir: &'a Path,
+    /// Where genomes are kept once they are read.
+    pub cache: &'a Path,
+    /// Who the models are.
+    pub contestants: Contestants<'a>,
 }
 
 /// Makes those who take part of models, and checks or fills in their hashes: [`open`], or toys.

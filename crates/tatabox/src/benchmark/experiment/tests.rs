@@ -1,4 +1,5 @@
 use std::fs;
+use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
 use tatabox_core::assess::Metric;
@@ -54,9 +55,9 @@ fn nobody(_: &mut [Model]) -> Result<Vec<Box<dyn Contestant>>> {
     Ok(Vec::new())
 }
 
-fn go(design: Design, dir: &Path, stop: &AtomicBool, watcher: &mut dyn Watcher) -> Result<Outcome> {
+fn go(design: Design, dir: &Path, stop: &AtomicBool, watcher: &mut dyn Watcher) -> Result<Outcome<Benchmark>> {
     let suite = Suite::open("gue").unwrap();
-    begin(design, &suite, &Request { dir, cache: dir, contestants: &nobody }, watcher, stop)
+    begin(design, &suite, &Place { dir, cache: dir, contestants: &nobody }, watcher, stop)
 }
 
 fn tables_of(dir: &Path) -> Vec<Vec<u8>> {
@@ -116,9 +117,9 @@ fn stopped_anywhere_and_resumed_it_ends_with_the_same_bytes() {
     let outcome = go(design(&root), &cut, &stop, &mut Stopper(1, &stop)).unwrap();
     assert!(!outcome.finished && outcome.runs_finished < 12, "{outcome:?}");
     let stop = AtomicBool::new(false);
-    let request = Request { dir: &cut, cache: &cut, contestants: &nobody };
-    resume(&request, &mut Stopper(3, &stop), &stop).unwrap();
-    let outcome = resume(&request, &mut (), &AtomicBool::new(false)).unwrap();
+    let place = Place { dir: &cut, cache: &cut, contestants: &nobody };
+    resume(&place, &mut Stopper(3, &stop), &stop).unwrap();
+    let outcome = resume(&place, &mut (), &AtomicBool::new(false)).unwrap();
     assert!(outcome.finished);
     assert!(tables_of(&cut) == tables_of(&whole));
     // One more seed is added, nothing else may change.
@@ -130,7 +131,7 @@ fn stopped_anywhere_and_resumed_it_ends_with_the_same_bytes() {
     let test = root.join("mouse/0/test.csv");
     fs::write(&test, fs::read_to_string(&test).unwrap().replacen("AATATA", "AATATT", 1)).unwrap();
     fs::remove_file(cut.join("runs/TF-M-0/cnn/seed-1.json")).unwrap();
-    let error = resume(&request, &mut (), &AtomicBool::new(false)).unwrap_err();
+    let error = resume(&place, &mut (), &AtomicBool::new(false)).unwrap_err();
     assert!(error.to_string().contains("mouse/0") && error.to_string().contains("SHA-256"), "{error}");
 }
 

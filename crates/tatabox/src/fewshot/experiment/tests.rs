@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::SystemTime;
 
@@ -106,7 +107,7 @@ fn runs(dir: &Path) -> BTreeMap<PathBuf, SystemTime> {
 }
 
 /// Evaluates the two baselines and toys of these names.
-fn go(design: Design, dir: &Path, toys: &[Toy], stop: &AtomicBool) -> Result<Outcome> {
+fn go(design: Design, dir: &Path, toys: &[Toy], stop: &AtomicBool) -> Result<Outcome<FewShot>> {
     let make = |_: &mut [Model]| -> Result<Vec<Box<dyn Contestant>>> {
         Ok(toys
             .iter()
@@ -116,7 +117,7 @@ fn go(design: Design, dir: &Path, toys: &[Toy], stop: &AtomicBool) -> Result<Out
             })
             .collect())
     };
-    begin(design, &Request { dir, cache: dir, contestants: &make }, &mut (), stop)
+    begin(design, &Place { dir, cache: dir, contestants: &make }, &mut (), stop)
 }
 
 #[test]
@@ -173,15 +174,15 @@ fn stopped_anywhere_and_started_again_it_ends_with_the_same_bytes_and_computes_n
     }
     let before = runs(&cut);
     let make = |_: &mut [Model]| -> Result<Vec<Box<dyn Contestant>>> { Ok(vec![Box::new(toy(None))]) };
-    let request = Request { dir: &cut, cache: &cut, contestants: &make };
-    let outcome = resume(&request, None, None, &mut (), &AtomicBool::new(false)).unwrap();
+    let place = Place { dir: &cut, cache: &cut, contestants: &make };
+    let outcome = resume(&place, None, None, &mut (), &AtomicBool::new(false)).unwrap();
     assert!(outcome.finished);
     let after = runs(&cut);
     assert!(before.iter().all(|(file, when)| after[file] == *when));
     assert!(tables_of(&cut) == tables_of(&whole));
     // Compared with another, and led by another metric, nothing is fitted.
     FITS.store(0, Ordering::Relaxed);
-    let other = resume(&request, Some(Metric::Auroc), Some("cnn".into()), &mut (), &AtomicBool::new(false)).unwrap();
+    let other = resume(&place, Some(Metric::Auroc), Some("cnn".into()), &mut (), &AtomicBool::new(false)).unwrap();
     let other = other.result.unwrap();
     assert_eq!((other.metric, other.against.as_str(), FITS.load(Ordering::Relaxed)), (Metric::Auroc, "cnn", 0));
 }
@@ -240,17 +241,17 @@ fn changed_data_and_other_settings_are_never_mixed_in() {
     let error = go(design(&[2], 2, &data), &out, &[toy()], &AtomicBool::new(false)).unwrap_err();
     assert!(error.to_string().contains("hash of the data"), "{error}");
     let make = |_: &mut [Model]| -> Result<Vec<Box<dyn Contestant>>> { Ok(vec![Box::new(toy())]) };
-    let request = Request { dir: &out, cache: &out, contestants: &make };
-    let error = resume(&request, None, None, &mut (), &AtomicBool::new(false)).unwrap_err();
+    let place = Place { dir: &out, cache: &out, contestants: &make };
+    let error = resume(&place, None, None, &mut (), &AtomicBool::new(false)).unwrap_err();
     assert!(error.to_string().contains("expected the data with SHA-256"), "{error}");
     fs::write(data.join("train.csv"), train).unwrap();
     // A run made under other settings, put there by hand.
     let file = out.join("runs/cnn/shots-2/draw-0.json");
     let text = fs::read_to_string(&file).unwrap();
     fs::write(&file, text.replace("\"epochs\":20,\"least_steps\"", "\"epochs\":21,\"least_steps\"")).unwrap();
-    let error = resume(&request, None, None, &mut (), &AtomicBool::new(false)).unwrap_err();
+    let error = resume(&place, None, None, &mut (), &AtomicBool::new(false)).unwrap_err();
     assert!(error.to_string().contains("`epochs` 20") && error.hint().unwrap().contains("remove this file"), "{error}");
     fs::remove_file(&file).unwrap();
-    resume(&request, None, None, &mut (), &AtomicBool::new(false)).unwrap();
+    resume(&place, None, None, &mut (), &AtomicBool::new(false)).unwrap();
     assert!(tables_of(&out) == before);
 }
