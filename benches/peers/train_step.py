@@ -5,7 +5,7 @@
     target/peers-venv/bin/python benches/peers/train_step.py --model bert-mini --precision bf16
     target/peers-venv/bin/python benches/peers/train_step.py --model dnabert --batch 2 --precision bf16 --head masked-only --malloc tuned
 
-One JSON object on one line of stdout; words go to stderr. A step is: forward, backward, clipping, AdamW (fused), zero_grad. Batches lie ready
+One JSON object on one line of stdout for each size of batch (with `failed` where a GPU has no room for it); words go to stderr. A step is: forward, backward, clipping, AdamW (fused), zero_grad. Batches lie ready
 in memory (on the device) before the clock starts, so data loading costs nothing. Tokens are the real ones ([CLS] and [SEP] included), never padding.
 `tokens_per_second` is tokens a step over the median step time. With --compile and --lengths mix use --warmup 4 or more: the second length compiles again.
 
@@ -20,6 +20,7 @@ What makes a peer strong, each an option, so that the strongest can be found and
 """
 
 import argparse
+import gc
 import json
 import os
 import platform
@@ -45,7 +46,7 @@ def arguments():
     parser.add_argument("--model", choices=MODELS, default="bert-mini")
     parser.add_argument("--work", choices=["pretrain", "finetune", "predict"], default="pretrain", help="finetune and predict: two classes of sequences")
     parser.add_argument("--seq", type=int, default=512, help="tokens of a full sequence, [CLS] and [SEP] included")
-    parser.add_argument("--batch", type=int, default=8, help="sequences a step")
+    parser.add_argument("--batch", type=batches, default=[8], help="sequences a step; several, with commas between: one after the other, a line each")
     parser.add_argument("--lengths", choices=["full", "mix"], default="full", help="mix: every second sequence has 5..seq-2 k-mers, uniform")
     parser.add_argument("--precision", choices=["f32", "bf16"], default="f32")
     parser.add_argument("--attention", choices=["eager", "sdpa"], default="eager")
@@ -61,10 +62,17 @@ def arguments():
     parser.add_argument("--threads", type=int, help="CPU threads (default: PyTorch's)")
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
-    for name, low in [("seq", 8), ("batch", 1), ("steps", 1), ("warmup", 1)]:
+    for name, low in [("seq", 8), ("steps", 1), ("warmup", 1)]:
         if getattr(args, name) < low:
             parser.error(f"--{name} must be at least {low}")
     return args
+
+
+def batches(text):
+    sizes = [int(size) for size in text.split(",")]
+    if min(sizes) < 1:
+        raise argparse.ArgumentTypeError("a batch has at least 1 sequence")
+    return sizes
 
 
 def set_environment(args):
@@ -200,6 +208,22 @@ def main():
 
     _ = transformers.BertForMaskedLM  # transformers imports its parts at first use
     imported = peak_rss()
+    sizes = args.batch
+    for args.batch in sizes:
+        try:
+            line = measure(args, imported, torch, transformers)
+        except torch.OutOfMemoryError as error:
+            line = dict(batch=args.batch, failed=f"out of memory: {error}")
+        print(json.dumps(line), flush=True)
+        gc.collect()
+        if args.device == "cuda":
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats()
+
+
+def measure(args, imported, torch, transformers):
+    if args.compile:
+        torch._dynamo.reset()
     batches = [make_batch(args, step, torch) for step in range(args.warmup + args.steps)]
     model = make_model(args, torch)
     optimizer, fused = make_optimizer(model, torch)
@@ -284,7 +308,7 @@ def main():
     else:
         line["cpu_capability"] = torch.backends.cpu.get_cpu_capability()
         line["amx"] = bool(getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)())
-    print(json.dumps(line))
+    return line
 
 
 if __name__ == "__main__":
