@@ -1,4 +1,5 @@
-//! The driver's raw interface, and safe owners of what it lends: memory, streams, events, modules, graphs.
+//! The driver's raw interface, and safe owners of what it lends: memory, streams, events, modules, graphs. What they lend is given back on any thread, which must
+//! have the context then, when no work uses it any more: [`super::Gpu`] and [`super::state::State`] see to both before their parts are dropped.
 #![allow(unsafe_code)] // Every call crosses into C.
 
 use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
@@ -272,11 +273,8 @@ impl Memory {
 impl Drop for Memory {
     fn drop(&mut self) {
         if self.at != 0 {
-            // SAFETY: taken in `new`, given back once; the driver waits for work that uses it.
-            unsafe {
-                (self.driver.functions.set_current)(self.driver.context as Handle);
-                (self.driver.functions.free)(self.at);
-            }
+            // SAFETY: taken in `new`, given back once, by an owner who has waited for the work that uses it.
+            unsafe { (self.driver.functions.free)(self.at) };
         }
     }
 }
@@ -313,7 +311,7 @@ impl Pinned {
 
 impl Drop for Pinned {
     fn drop(&mut self) {
-        // SAFETY: allocated in `new`, given back once.
+        // SAFETY: allocated in `new`, given back once, by an owner who has waited for its copies.
         unsafe { (self.driver.functions.free_host)(self.at as Handle) };
     }
 }
@@ -519,16 +517,19 @@ impl Stream {
         )?;
         let worked = work();
         let (mut graph, mut executable) = (std::ptr::null_mut(), std::ptr::null_mut());
-        // SAFETY: out-pointers to locals; the graph is destroyed after it was instantiated.
-        unsafe {
+        // SAFETY: out-pointers to locals; the graph, which is null where the recording was spoilt, is destroyed after it was instantiated.
+        let recorded = unsafe {
             let ended = (self.driver.functions.end_capture)(self.at as Handle, &mut graph);
-            worked?;
-            self.driver.check(ended, "recording launches")?;
-            let code = (self.driver.functions.instantiate)(&mut executable, graph, 0);
-            (self.driver.functions.destroy_graph)(graph);
-            self.driver.check(code, "preparing recorded launches")?;
-        }
-        Ok(Recording { driver: self.driver.clone(), at: executable as usize })
+            let recorded = worked.and_then(|()| self.driver.check(ended, "recording launches")).and_then(|()| {
+                let code = (self.driver.functions.instantiate)(&mut executable, graph, 0);
+                self.driver.check(code, "preparing recorded launches")
+            });
+            if !graph.is_null() {
+                (self.driver.functions.destroy_graph)(graph);
+            }
+            recorded
+        };
+        recorded.map(|()| Recording { driver: self.driver.clone(), at: executable as usize })
     }
 
     /// Does what was recorded.

@@ -122,7 +122,11 @@ fn folders() -> Vec<PathBuf> {
                 .extend(python.canonicalize().ok().and_then(|real| Some(real.parent()?.parent()?.to_path_buf())));
         }
     }
+    // Where pip installs for a user who may not write to the system's folders.
+    environments.extend(std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local")));
     for environment in environments {
+        // Conda has NVIDIA's libraries beside all others.
+        folders.push(environment.join("lib"));
         for lib in [environment.join("lib"), environment.join("local/lib")] {
             let packages = children(&lib).into_iter().filter(|path| has_prefix(path, "python3"));
             for packages in packages.flat_map(|python| [python.join("site-packages"), python.join("dist-packages")]) {
@@ -153,8 +157,9 @@ macro_rules! functions {
         $(#[$meta])*
         pub(super) struct $name {
             $(pub $function: unsafe extern "C" fn($($argument),*) $(-> $result)?,)+
-            /// Keeps the pointers valid.
-            _library: libloading::Library,
+            /// Keeps the pointers valid, and is never unloaded: NVIDIA's libraries start threads and do not survive it
+            /// (github.com/JuliaGPU/CUDA.jl/issues/1848).
+            _library: std::mem::ManuallyDrop<libloading::Library>,
         }
         impl $name {
             /// Looks all names up.
@@ -169,7 +174,7 @@ macro_rules! functions {
                         $($function: *library
                             .get::<unsafe extern "C" fn($($argument),*) $(-> $result)?>(concat!($symbol, "\0").as_bytes())
                             .map_err(|_| $symbol)?,)+
-                        _library: library,
+                        _library: std::mem::ManuallyDrop::new(library),
                     })
                 }
             }

@@ -158,6 +158,13 @@ impl Gpu {
     }
 }
 
+impl Drop for Gpu {
+    /// Kernels and cuBLASLt are given back after this.
+    fn drop(&mut self) {
+        let _ = self.driver.bind();
+    }
+}
+
 impl std::fmt::Debug for Gpu {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.card.fmt(f)

@@ -48,8 +48,8 @@ mod number {
     pub const MAX_WORKSPACE_BYTES: c_int = 1;
     pub const REDUCTION_SCHEME_MASK: c_int = 3;
     pub const MIN_ALIGNMENT: [c_int; 4] = [5, 6, 7, 8];
-    /// Partial sums in the workspace, in either type: not those that are added in place, whose order is left to chance.
-    pub const REDUCTION_IN_WORKSPACE: u32 = 2 | 4;
+    /// Partial sums in the workspace, in f32: the others are kept in the type of the result, which rounds each of them to bf16.
+    pub const REDUCTION_IN_F32: u32 = 2;
 }
 
 /// cublasLtMatmulAlgo_t: opaque, may be stored and used again with the same version.
@@ -133,10 +133,10 @@ impl Key {
 }
 
 impl Product {
-    /// Bytes that every address is a multiple of, at most 16.
+    /// Bytes that every address is a multiple of, at most 256: what cuBLASLt counts on where nobody says less.
     fn alignment(&self) -> u32 {
         let all = self.a.at | self.b.at | self.c.at | self.bias.unwrap_or(0);
-        1 << all.trailing_zeros().min(4)
+        1 << all.trailing_zeros().min(8)
     }
 }
 
@@ -312,8 +312,7 @@ impl Products {
         // SAFETY: out-pointer to a local.
         check(unsafe { (functions.create_preference)(&mut at) }, "asking for algorithms")?;
         let preference = Owned { at, destroy: functions.destroy_preference };
-        let (bytes, reduction, alignment) =
-            (workspace.bytes() as u64, number::REDUCTION_IN_WORKSPACE, product.alignment());
+        let (bytes, reduction, alignment) = (workspace.bytes() as u64, number::REDUCTION_IN_F32, product.alignment());
         let mut found = [Candidate::default(); CANDIDATES];
         let mut count = 0;
         // SAFETY: values are locals of the given sizes; there is room for as many candidates as are asked for.
@@ -360,6 +359,8 @@ impl Products {
         };
         stream.fill(scratch.at(), 0, bytes)?;
         let (start, end) = (Event::new(&self.driver, true)?, Event::new(&self.driver, true)?);
+        // Given back at the end of this function: nothing may be at work on it then.
+        stream.wait()?;
         let mut best = (f64::INFINITY, candidates[0].algorithm);
         for candidate in candidates {
             let run = || self.run(stream, workspace, product, described, scratch.at(), &candidate.algorithm);
@@ -385,9 +386,8 @@ impl Products {
         let mut chosen = self.chosen.lock().expect("nobody panics with it");
         if let Some(file) = &self.file {
             // Another process may have learnt something meanwhile. A file that cannot be written costs measuring again.
-            let there = std::fs::read_to_string(file).unwrap_or_default();
-            chosen.extend(there.lines().filter_map(parse));
             chosen.insert(key, algorithm);
+            learn(&mut chosen, &std::fs::read_to_string(file).unwrap_or_default());
             let lines: Vec<String> = chosen.iter().map(|(key, algorithm)| line(key, algorithm)).collect();
             let _ = keep(file, lines.concat().as_bytes());
         } else {
@@ -400,6 +400,13 @@ impl Drop for Products {
     fn drop(&mut self) {
         // SAFETY: created in `open`, destroyed once.
         unsafe { (self.functions.destroy)(self.handle as Handle) };
+    }
+}
+
+/// Takes over what others have chosen, but for what this process has used: a run that changed its algorithms half-way could not be repeated.
+fn learn(chosen: &mut BTreeMap<Key, Algorithm>, text: &str) {
+    for (key, algorithm) in text.lines().filter_map(parse) {
+        chosen.entry(key).or_insert(algorithm);
     }
 }
 
@@ -425,6 +432,14 @@ mod tests {
         let text = line(&key, &algorithm);
         assert_eq!(parse(text.trim_end()), Some((key, algorithm)));
         assert_eq!(parse(&text[..text.len() - 4]), None);
+    }
+
+    #[test]
+    fn what_others_choose_meanwhile_changes_nothing_that_was_chosen_here() {
+        let (ours, theirs) = (Key("ours".into()), Key("theirs".into()));
+        let mut chosen = BTreeMap::from([(ours.clone(), [1; 8])]);
+        learn(&mut chosen, &(line(&ours, &[2; 8]) + &line(&theirs, &[3; 8])));
+        assert_eq!(chosen, BTreeMap::from([(ours, [1; 8]), (theirs, [3; 8])]));
     }
 
     #[test]

@@ -99,11 +99,6 @@ impl State {
         let kernels = gpu.kernels(precision, plan.head_columns.1)?;
         let stream = Stream::new(&gpu.driver)?;
         let memory = |bytes: usize, what: &str| Memory::new(&gpu.driver, bytes, what);
-        let zeros = |bytes: usize, what: &str| {
-            let memory = memory(bytes, what)?;
-            stream.fill(memory.at(), 0, bytes)?;
-            Ok(memory)
-        };
         let train = mode == Mode::Train;
         let trained = |elements: usize| if train { elements * 4 } else { 0 };
         let width = if precision == Precision::Bf16 { 2 } else { 4 };
@@ -117,13 +112,13 @@ impl State {
         let state = Self {
             activations: plan.slots.activations.iter().map(activation).collect::<Result<_>>()?,
             statistics: plan.slots.statistics.iter().map(statistic).collect::<Result<_>>()?,
-            master: zeros(plan.all * 4, "weights")?,
-            rounded: (precision == Precision::Bf16).then(|| zeros(plan.all * 2, "bf16 weights")).transpose()?,
-            gradients: zeros(trained(plan.with_gradient), "gradients")?,
-            first: zeros(trained(plan.learning), "AdamW's moments")?,
-            second: zeros(trained(plan.learning), "AdamW's moments")?,
+            master: memory(plan.all * 4, "weights")?,
+            rounded: (precision == Precision::Bf16).then(|| memory(plan.all * 2, "bf16 weights")).transpose()?,
+            gradients: memory(trained(plan.with_gradient), "gradients")?,
+            first: memory(trained(plan.learning), "AdamW's moments")?,
+            second: memory(trained(plan.learning), "AdamW's moments")?,
             bases: bases
-                .map(|param| Ok((param, zeros(graph.params[param].len() * 4, "adapted weights")?)))
+                .map(|param| Ok((param, memory(graph.params[param].len() * 4, "adapted weights")?)))
                 .collect::<Result<_>>()?,
             treatments: memory(plan.learning / BLOCK * 8, "AdamW's table")?,
             workspace: memory(WORKSPACE, "a workspace")?,
@@ -159,6 +154,11 @@ impl State {
             mode,
             plan,
         };
+        // Once all memory is there: what fails above gives it back, and nothing may be at work on it then.
+        let zeros = [&state.master, &state.gradients, &state.first, &state.second];
+        for memory in zeros.into_iter().chain(&state.rounded).chain(state.bases.values()) {
+            state.stream.fill(memory.at(), 0, memory.bytes())?;
+        }
         state.stream.write(state.output_weights.at(), &output_weights)?;
         state.stream.write(state.treatments.at(), &state.treatment_table())?;
         Ok(state)
@@ -501,6 +501,7 @@ impl State {
     }
 
     fn timed_step(&mut self, adamw: &AdamW) -> Result<f32> {
+        self.gpu.driver.bind()?;
         let [start, end] = [Event::new(&self.gpu.driver, true)?, Event::new(&self.gpu.driver, true)?];
         self.stream.record_event(&start)?;
         let norm = self.step(adamw)?;
@@ -626,5 +627,12 @@ impl State {
 
     pub fn reset_profile(&mut self) {
         self.profile.clear();
+    }
+}
+
+impl Drop for State {
+    /// Memory, streams and graphs are given back after this.
+    fn drop(&mut self) {
+        let _ = self.gpu.driver.bind().and_then(|()| self.stream.wait());
     }
 }

@@ -272,3 +272,69 @@ fn two_executors_on_one_card_do_not_meet() {
         assert_eq!(both, alone);
     }
 }
+
+#[test]
+fn an_executor_goes_on_and_ends_on_another_thread() {
+    for gpu in emulated::gpus() {
+        let alone = train(&mut on(&Device::Cuda(gpu.clone()), Precision::Bf16), 1..=6);
+        let mut executor = on(&Device::Cuda(gpu), Precision::Bf16);
+        let mut losses = train(&mut executor, 1..=3);
+        let elsewhere = std::thread::spawn(move || (train(&mut executor, 4..=6), executor)).join().unwrap();
+        losses.extend(elsewhere.0);
+        assert_eq!(losses, alone);
+        std::thread::spawn(move || drop(elsewhere.1)).join().unwrap();
+    }
+}
+
+#[test]
+fn a_card_may_end_on_another_thread() {
+    let places = if emulated::real_alone() { Some(Places::from_environment()) } else { emulated::places() };
+    let Some(places) = places else { return };
+    let gpu = Gpu::open(0, &places).unwrap();
+    train(&mut on(&Device::Cuda(gpu.clone()), Precision::F32), 1..=2);
+    std::thread::spawn(move || drop(gpu)).join().unwrap();
+}
+
+#[test]
+fn what_is_dropped_in_the_middle_of_its_work_leaves_the_card_as_it_was() {
+    for gpu in emulated::gpus() {
+        let device = Device::Cuda(gpu.clone());
+        let free = gpu.free_bytes().unwrap();
+        let mut executor = on(&device, Precision::Bf16);
+        train(&mut executor, 1..=2);
+        executor.zero_gradients();
+        drop(executor);
+        assert_eq!(gpu.free_bytes().unwrap(), free, "{gpu:?}");
+    }
+}
+
+/// A driver of the engine's functions that do nothing; in C, since what uses the library of C++ is never unloaded. None without a compiler.
+#[cfg(target_os = "linux")]
+#[expect(clippy::disallowed_methods, reason = "a file of this test alone")]
+fn idle_driver() -> Option<PathBuf> {
+    let folder = emulated::folder().join("idle");
+    std::fs::create_dir_all(&folder).unwrap();
+    let names = include_str!("../../src/cuda/driver.rs").split("= \"cu").skip(1);
+    let functions = names.map(|rest| rest.split('"').next().unwrap()).map(|name| match name {
+        "DriverGetVersion" => "int cuDriverGetVersion(int* version) { *version = 13000; return 0; }\n".to_string(),
+        _ => format!("int cu{name}(void) {{ return 0; }}\n"),
+    });
+    std::fs::write(folder.join("idle.c"), functions.collect::<String>()).unwrap();
+    let compiler = std::env::var("CC").unwrap_or_else(|_| "cc".into());
+    let arguments = ["-shared", "-fPIC", "-o", "libcuda.so.1", "idle.c"];
+    let output = Command::new(&compiler).args(arguments).current_dir(&folder).output().ok()?;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Some(folder)
+}
+
+/// NVIDIA's libraries have threads of their own and do not survive it: `tatabox devices` opens every card and drops it.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_driver_that_was_opened_stays_loaded() {
+    let Some(folder) = idle_driver() else { return say("skipped: a driver to unload, there is no C compiler") };
+    let file = folder.join("libcuda.so.1");
+    let places = Places { libraries: vec![folder], cache: None };
+    assert_eq!(tatabox_engine::cuda::cards(&places), Ok(vec![]));
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+    assert!(maps.contains(file.to_str().unwrap()), "it was unloaded");
+}

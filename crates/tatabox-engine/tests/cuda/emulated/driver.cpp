@@ -1,6 +1,7 @@
 // A GPU for tests where there is none: the functions of libcuda, NVRTC and cuBLASLt that the engine calls, on the processor. NVRTC compiles with the C++ compiler
-// ($CXX or c++), kernels run as machine.h says. Work waits in its stream until someone waits for it, so that a missing wait shows; memory of the card begins as
-// NaN and ends at a page that nobody may touch.
+// ($CXX or c++), kernels run as machine.h says. Work waits in its stream until someone waits for it, and goes no further than that one asked, so that a missing
+// wait shows; memory of the card begins as NaN and ends at a page that nobody may touch. Calls want a context on their thread, and are refused while launches
+// are recorded, where the driver may ask and refuse.
 
 #include <chrono>
 #include <cstdint>
@@ -30,33 +31,62 @@ struct Dim { u32 x, y, z; };
 typedef std::function<void()> Work;
 typedef std::vector<Work> Works;
 
-enum { SUCCESS = 0, INVALID = 1, OUT_OF_MEMORY = 2, NOT_FOUND = 500, CAPTURING = 900 };
+enum { SUCCESS = 0, INVALID = 1, OUT_OF_MEMORY = 2, NO_CONTEXT = 201, NOT_FOUND = 500, NOT_READY = 600, TOO_MANY_THREADS = 701, CAPTURING = 900, SPOILT_CAPTURE = 901 };
 
 // Threads share the card; one at a time is in here.
 static std::recursive_mutex turn;
 typedef std::lock_guard<std::recursive_mutex> Turn;
-static std::deque<Work> queue;
+struct Stream {
+    std::deque<Work> waiting;
+    u64 given = 0, done = 0;
+};
+// What a thread records, from which stream; and whether it did meanwhile what must not be done then.
 static thread_local Works* capture;
+static thread_local Stream* captured;
+static thread_local bool spoilt;
+// Whether this thread has made the card's context its own.
+static thread_local bool current;
 static std::map<u64, size_t> allocations;
 static size_t used;
+
+static void stop(const char* what) {
+    fprintf(stderr, "emulated GPU: %s\n", what);
+    abort();
+}
+
+#define NEEDS_CONTEXT \
+    if (!current) return NO_CONTEXT
+// Who gives a thing back looks at no answer.
+#define GIVES_BACK(thing) \
+    if (!current) stop(thing " is given back by a thread without a context")
+#define NOT_IN_CAPTURE \
+    if (capture) return spoilt = true, CAPTURING
 
 static size_t memory_size() {
     const char* text = getenv("TATABOX_EMULATED_MEMORY");
     return text ? strtoull(text, 0, 10) : size_t(4) << 30;
 }
 
-static void enqueue(Work work) {
+static void enqueue(void* where, Work work) {
     Turn mine(turn);
-    if (capture) capture->push_back(work);
-    else queue.push_back(work);
+    Stream* stream = (Stream*)where;
+    if (!stream) stop("work for no stream");
+    if (!current) stop("work from a thread without a context");
+    if (capture && stream == captured) {
+        capture->push_back(work);
+    } else {
+        stream->waiting.push_back(work);
+        stream->given++;
+    }
 }
 
-static void finish() {
+static void run(Stream* stream, u64 until) {
     Turn mine(turn);
-    while (!queue.empty()) {
-        Work work = queue.front();
-        queue.pop_front();
+    while (stream->done < until) {
+        Work work = stream->waiting.front();
+        stream->waiting.pop_front();
         work();
+        stream->done++;
     }
 }
 
@@ -96,11 +126,12 @@ int cuDeviceGetAttribute(int* value, int attribute, int) {
 }
 int cuDevicePrimaryCtxRetain(void** context, int) { *context = (void*)1; return SUCCESS; }
 int cuDevicePrimaryCtxRelease_v2(int) { return SUCCESS; }
-int cuCtxSetCurrent(void*) { return SUCCESS; }
-int cuMemGetInfo_v2(size_t* free, size_t* total) { *total = memory_size(); *free = *total - used; return SUCCESS; }
+int cuCtxSetCurrent(void* context) { current = context != 0; return SUCCESS; }
+int cuMemGetInfo_v2(size_t* free, size_t* total) { NEEDS_CONTEXT; *total = memory_size(); *free = *total - used; return SUCCESS; }
 int cuMemAlloc_v2(u64* at, size_t bytes) {
     Turn mine(turn);
-    if (capture) return CAPTURING;
+    NEEDS_CONTEXT;
+    NOT_IN_CAPTURE;
     if (bytes == 0) return INVALID;
     if (used + bytes > memory_size()) return OUT_OF_MEMORY;
     const size_t page = 4096, rounded = (bytes + 255) / 256 * 256, whole = (rounded + page - 1) / page * page;
@@ -113,9 +144,11 @@ int cuMemAlloc_v2(u64* at, size_t bytes) {
     used += bytes;
     return SUCCESS;
 }
+// It "may" wait for work (cuda.h): here it does not.
 int cuMemFree_v2(u64 at) {
     Turn mine(turn);
-    finish();
+    GIVES_BACK("memory");
+    NOT_IN_CAPTURE;
     auto own = allocations.find(at);
     if (own == allocations.end()) return INVALID;
     used -= own->second;
@@ -124,62 +157,140 @@ int cuMemFree_v2(u64 at) {
     allocations.erase(own);
     return SUCCESS;
 }
-int cuMemHostAlloc(void** at, size_t bytes, u32) { *at = malloc(bytes); memset(*at, 0xff, bytes); return SUCCESS; }
-int cuMemFreeHost(void* at) { finish(); free(at); return SUCCESS; }
-int cuMemcpyHtoDAsync_v2(u64 to, const void* from, size_t bytes, void*) {
+int cuMemHostAlloc(void** at, size_t bytes, u32) {
+    NEEDS_CONTEXT;
+    NOT_IN_CAPTURE;
+    *at = malloc(bytes);
+    memset(*at, 0xff, bytes);
+    return SUCCESS;
+}
+int cuMemFreeHost(void* at) {
+    GIVES_BACK("pinned memory");
+    NOT_IN_CAPTURE;
+    free(at);
+    return SUCCESS;
+}
+// Where memory must be is asked when the work is given and when it is done: it may be gone by then.
+int cuMemcpyHtoDAsync_v2(u64 to, const void* from, size_t bytes, void* stream) {
     must_be_inside(to, bytes, "a copy to the card");
-    enqueue([=] { memcpy((void*)(uintptr_t)to, from, bytes); });
+    enqueue(stream, [=] {
+        must_be_inside(to, bytes, "a late copy to the card");
+        memcpy((void*)(uintptr_t)to, from, bytes);
+    });
     return SUCCESS;
 }
-int cuMemcpyDtoHAsync_v2(void* to, u64 from, size_t bytes, void*) {
+int cuMemcpyDtoHAsync_v2(void* to, u64 from, size_t bytes, void* stream) {
     must_be_inside(from, bytes, "a copy from the card");
-    enqueue([=] { memcpy(to, (void*)(uintptr_t)from, bytes); });
+    enqueue(stream, [=] {
+        must_be_inside(from, bytes, "a late copy from the card");
+        memcpy(to, (void*)(uintptr_t)from, bytes);
+    });
     return SUCCESS;
 }
-int cuMemcpyDtoDAsync_v2(u64 to, u64 from, size_t bytes, void*) {
+int cuMemcpyDtoDAsync_v2(u64 to, u64 from, size_t bytes, void* stream) {
     must_be_inside(from, bytes, "a copy from the card");
     must_be_inside(to, bytes, "a copy to the card");
-    enqueue([=] { memmove((void*)(uintptr_t)to, (void*)(uintptr_t)from, bytes); });
+    enqueue(stream, [=] { memmove((void*)(uintptr_t)to, (void*)(uintptr_t)from, bytes); });
     return SUCCESS;
 }
-int cuMemsetD8Async(u64 at, unsigned char value, size_t bytes, void*) {
+int cuMemsetD8Async(u64 at, unsigned char value, size_t bytes, void* stream) {
     must_be_inside(at, bytes, "a filling");
-    enqueue([=] { memset((void*)(uintptr_t)at, value, bytes); });
+    enqueue(stream, [=] {
+        must_be_inside(at, bytes, "a late filling");
+        memset((void*)(uintptr_t)at, value, bytes);
+    });
     return SUCCESS;
 }
-int cuStreamCreate(void** stream, u32) { *stream = (void*)1; return SUCCESS; }
-int cuStreamDestroy_v2(void*) { return SUCCESS; }
-int cuStreamSynchronize(void*) {
-    if (capture) return CAPTURING;
-    finish();
+int cuStreamCreate(void** stream, u32) {
+    NEEDS_CONTEXT;
+    *stream = new Stream;
     return SUCCESS;
 }
-int cuStreamBeginCapture_v2(void*, int) {
+// The driver would finish the work: but then what it works on must still be there.
+int cuStreamDestroy_v2(void* stream) {
+    GIVES_BACK("a stream");
+    if (!((Stream*)stream)->waiting.empty()) stop("a stream is given back while it has work");
+    return SUCCESS;
+}
+int cuStreamSynchronize(void* stream) {
+    NEEDS_CONTEXT;
+    NOT_IN_CAPTURE;
+    run((Stream*)stream, ((Stream*)stream)->given);
+    return SUCCESS;
+}
+int cuStreamBeginCapture_v2(void* stream, int) {
+    NEEDS_CONTEXT;
     if (capture) return CAPTURING;
     capture = new Works;
+    captured = (Stream*)stream;
+    spoilt = false;
     return SUCCESS;
 }
-int cuStreamEndCapture(void*, void** graph) { *graph = capture; capture = 0; return SUCCESS; }
-int cuGraphInstantiateWithFlags(void** exec, void* graph, u64) { *exec = new Works(*(Works*)graph); return SUCCESS; }
-int cuGraphLaunch(void* exec, void*) {
+int cuStreamEndCapture(void* stream, void** graph) {
+    if (!capture || stream != captured) return INVALID;
+    if (spoilt) delete capture;
+    *graph = spoilt ? 0 : capture;
+    capture = 0;
+    return spoilt ? SPOILT_CAPTURE : SUCCESS;
+}
+int cuGraphInstantiateWithFlags(void** exec, void* graph, u64) {
+    NEEDS_CONTEXT;
+    *exec = new Works(*(Works*)graph);
+    return SUCCESS;
+}
+int cuGraphLaunch(void* exec, void* stream) {
     const Works works = *(Works*)exec;
-    enqueue([=] { for (const Work& work : works) work(); });
+    enqueue(stream, [=] { for (const Work& work : works) work(); });
     return SUCCESS;
 }
 int cuGraphDestroy(void* graph) { delete (Works*)graph; return SUCCESS; }
-int cuGraphExecDestroy(void* exec) { delete (Works*)exec; return SUCCESS; }
+int cuGraphExecDestroy(void* exec) {
+    GIVES_BACK("a graph");
+    delete (Works*)exec;
+    return SUCCESS;
+}
 
 typedef std::chrono::steady_clock Clock;
-int cuEventCreate(void** event, u32) { *event = new Clock::time_point(); return SUCCESS; }
-int cuEventDestroy_v2(void* event) { finish(); delete (Clock::time_point*)event; return SUCCESS; }
-int cuEventRecord(void* event, void*) { enqueue([=] { *(Clock::time_point*)event = Clock::now(); }); return SUCCESS; }
-int cuEventSynchronize(void*) { if (capture) return CAPTURING; finish(); return SUCCESS; }
+struct Event {
+    std::shared_ptr<Clock::time_point> time = std::make_shared<Clock::time_point>();
+    Stream* stream = 0;
+    u64 until = 0;
+};
+int cuEventCreate(void** event, u32) {
+    NEEDS_CONTEXT;
+    *event = new Event;
+    return SUCCESS;
+}
+int cuEventDestroy_v2(void* event) {
+    GIVES_BACK("an event");
+    delete (Event*)event;
+    return SUCCESS;
+}
+int cuEventRecord(void* which, void* stream) {
+    Event* event = (Event*)which;
+    auto time = event->time;
+    enqueue(stream, [=] { *time = Clock::now(); });
+    event->stream = (Stream*)stream;
+    event->until = event->stream->given;
+    return SUCCESS;
+}
+// Runs what was given before the event, and no more.
+int cuEventSynchronize(void* which) {
+    NOT_IN_CAPTURE;
+    Event* event = (Event*)which;
+    if (event->stream) run(event->stream, event->until);
+    return SUCCESS;
+}
 int cuEventElapsedTime(float* ms, void* from, void* to) {
-    *ms = std::chrono::duration<float, std::milli>(*(Clock::time_point*)to - *(Clock::time_point*)from).count();
+    for (Event* event : {(Event*)from, (Event*)to})
+        if (!event->stream || event->stream->done < event->until) return NOT_READY;
+    *ms = std::chrono::duration<float, std::milli>(*((Event*)to)->time - *((Event*)from)->time).count();
     return SUCCESS;
 }
 
 int cuModuleLoadData(void** module, const void* image) {
+    NEEDS_CONTEXT;
+    NOT_IN_CAPTURE;
     char path[] = "/tmp/tatabox-emulated-XXXXXX";
     const int file = mkstemp(path);
     u64 length;
@@ -191,29 +302,34 @@ int cuModuleLoadData(void** module, const void* image) {
     unlink(path);
     return *module ? SUCCESS : INVALID;
 }
-int cuModuleUnload(void*) { return SUCCESS; }
+int cuModuleUnload(void*) {
+    GIVES_BACK("a module");
+    return SUCCESS;
+}
 struct Function {
     Work* (*bind)(const char*, void**);
     void (*launch)(const Work*, Dim, u32, u32);
     std::string name;
-    u32 shared_limit;
+    u32 shared_limit, most_threads;
 };
 int cuModuleGetFunction(void** function, void* module, const char* name) {
     auto has = (int (*)(const char*))dlsym(module, "emulated_has");
     if (!has || !has(name)) return NOT_FOUND;
     *function = new Function{(Work * (*)(const char*, void**)) dlsym(module, "emulated_bind"),
-                             (void (*)(const Work*, Dim, u32, u32))dlsym(module, "emulated_launch"), name, 48 << 10};
+                             (void (*)(const Work*, Dim, u32, u32))dlsym(module, "emulated_launch"), name, 48 << 10,
+                             ((u32 (*)(const char*))dlsym(module, "emulated_threads"))(name)};
     return SUCCESS;
 }
 int cuFuncSetAttribute(void* function, int attribute, int value) {
     if (attribute == 8) ((Function*)function)->shared_limit = value;
     return SUCCESS;
 }
-int cuLaunchKernel(void* function, u32 gx, u32 gy, u32 gz, u32 bx, u32 by, u32 bz, u32 shared, void*, void** params, void**) {
+int cuLaunchKernel(void* function, u32 gx, u32 gy, u32 gz, u32 bx, u32 by, u32 bz, u32 shared, void* stream, void** params, void**) {
     Function* f = (Function*)function;
     if (gx == 0 || gy == 0 || gz != 1 || bx == 0 || bx > 1024 || by != 1 || bz != 1 || gy > 65535 || shared > f->shared_limit) return INVALID;
+    if (bx > f->most_threads) return TOO_MANY_THREADS;
     std::shared_ptr<Work> work(f->bind(f->name.c_str(), params));
-    enqueue([=] { f->launch(work.get(), Dim{gx, gy, 1}, bx, shared); });
+    enqueue(stream, [=] { f->launch(work.get(), Dim{gx, gy, 1}, bx, shared); });
     return SUCCESS;
 }
 
@@ -241,15 +357,16 @@ int nvrtcCompileProgram(Program* program, int count, const char* const* options)
         const size_t start = program->source.find("#line 1 \"numbers.cu\"");
         file << program->source.substr(start == std::string::npos ? 0 : start) << "\nstatic const emulated::Entry ENTRIES[] = {\n";
         for (size_t found = program->source.find("\nKERNEL("); found != std::string::npos; found = program->source.find("\nKERNEL(", found + 1)) {
-            size_t name = program->source.find(") ", found) + 2, end = program->source.find('(', name);
-            const std::string word = program->source.substr(name, end - name);
-            file << "{\"" << word << "\", [](void** params) { return emulated::bind(" << word << ", params); }},\n";
+            const size_t bound = found + 8, name = program->source.find(") ", found) + 2, end = program->source.find('(', name);
+            const std::string word = program->source.substr(name, end - name), threads = program->source.substr(bound, name - 2 - bound);
+            file << "{\"" << word << "\", " << threads << ", [](void** params) { return emulated::bind(" << word << ", params); }},\n";
         }
         file << "};\n"
                 "static const emulated::Entry* entry(const char* name) {\n"
                 "  for (const auto& one : ENTRIES) if (std::string(one.name) == name) return &one;\n"
                 "  return 0;\n}\n"
                 "extern \"C\" int emulated_has(const char* name) { return entry(name) != 0; }\n"
+                "extern \"C\" u32 emulated_threads(const char* name) { return entry(name)->threads; }\n"
                 "extern \"C\" std::function<void()>* emulated_bind(const char* name, void** params) {\n"
                 "  return new std::function<void()>(entry(name)->bind(params));\n}\n"
                 "extern \"C\" void emulated_launch(const std::function<void()>* work, Dim grid, u32 threads, u32 shared) {\n"
@@ -257,6 +374,8 @@ int nvrtcCompileProgram(Program* program, int count, const char* const* options)
     }
     const char* compiler = getenv("CXX");
     std::string command = std::string(compiler ? compiler : "c++") + " -std=c++17 -O1 -U_FORTIFY_SOURCE -fno-strict-aliasing -shared -fPIC -w";
+    // A card stops at an address that is no multiple of what is read there, a processor does not: this makes it an illegal instruction.
+    command += " -fsanitize=alignment -fsanitize-undefined-trap-on-error";
     for (int i = 0; i < count; i++)
         if (!strncmp(options[i], "-D", 2)) command += std::string(" ") + options[i];
     command += " -o " + at + "/kernels.so " + at + "/kernels.cpp 2>" + at + "/log";
@@ -299,7 +418,7 @@ struct Candidate {
     int reserved[4];
 };
 size_t cublasLtGetVersion() { return 130000; }
-int cublasLtCreate(void** handle) { *handle = (void*)1; return 0; }
+int cublasLtCreate(void** handle) { *handle = (void*)1; return current ? 0 : 1; }
 int cublasLtDestroy(void*) { return 0; }
 int cublasLtMatmulDescCreate(Product** product, int compute, int scale) {
     if (compute != 68 || scale != F32) return 15;
@@ -324,16 +443,25 @@ int cublasLtMatrixLayoutCreate(Layout** layout, int type, u64 rows, u64 columns,
     return 0;
 }
 int cublasLtMatrixLayoutDestroy(Layout* layout) { delete layout; return 0; }
-int cublasLtMatmulPreferenceCreate(void** preference) { *preference = malloc(1); return 0; }
-int cublasLtMatmulPreferenceDestroy(void* preference) { free(preference); return 0; }
-int cublasLtMatmulPreferenceSetAttribute(void*, int attribute, const void*, size_t size) {
-    const bool known = (attribute == 1 && size == 8) || (attribute == 3 && size == 4) || (attribute >= 5 && attribute <= 8 && size == 4);
-    return known ? 0 : 7;
+struct Preference {
+    u64 workspace = 0;
+    u32 alignment[4] = {256, 256, 256, 256};
+};
+int cublasLtMatmulPreferenceCreate(Preference** preference) { *preference = new Preference; return 0; }
+int cublasLtMatmulPreferenceDestroy(Preference* preference) { delete preference; return 0; }
+int cublasLtMatmulPreferenceSetAttribute(Preference* preference, int attribute, const void* value, size_t size) {
+    if (attribute == 1 && size == 8) preference->workspace = *(const u64*)value;
+    else if (attribute >= 5 && attribute <= 8 && size == 4) preference->alignment[attribute - 5] = *(const u32*)value;
+    else if (attribute != 3 || size != 4) return 7;
+    return 0;
 }
-int cublasLtMatmulAlgoGetHeuristic(void*, const Product*, const Layout*, const Layout*, const Layout*, const Layout*, void*, int wanted, Candidate* found,
-                                   int* count) {
+// An algorithm: its number, what its addresses must be multiples of, and the workspace that it needs.
+int cublasLtMatmulAlgoGetHeuristic(void*, const Product*, const Layout*, const Layout*, const Layout*, const Layout*, const Preference* preference, int wanted,
+                                   Candidate* found, int* count) {
+    u32 alignment = 256;
+    for (u32 one : preference->alignment) alignment = one < alignment ? one : alignment;
     *count = wanted < 2 ? wanted : 2;
-    for (int i = 0; i < *count; i++) found[i] = Candidate{{u64(i + 1)}, 1024, 0, 1.0f, {}};
+    for (int i = 0; i < *count; i++) found[i] = Candidate{{u64(i + 1), alignment, preference->workspace}, preference->workspace, 0, 1.0f, {}};
     return 0;
 }
 
@@ -346,15 +474,16 @@ static float at(const void* base, int type, size_t index) {
 }
 
 int cublasLtMatmul(void*, const Product* p, const float* alpha, u64 a, const Layout* la, u64 b, const Layout* lb, const float* beta, u64 c, const Layout*,
-                   u64 d, const Layout* ld, const void* algorithm, u64 workspace, size_t workspace_bytes, void*) {
+                   u64 d, const Layout* ld, const u64* algorithm, u64 workspace, size_t workspace_bytes, void* stream) {
     const u64 m = ld->rows, n = ld->columns, k = p->transpose_a ? la->rows : la->columns;
     const u64 rows_a = p->transpose_a ? la->columns : la->rows, rows_b = p->transpose_b ? lb->columns : lb->rows;
     const u64 columns_b = p->transpose_b ? lb->rows : lb->columns;
     if (rows_a != m || rows_b != k || columns_b != n || la->type != lb->type || c != d) return 7;
     if (p->epilogue != 1 && p->epilogue != 4) return 15;
     if (p->epilogue == 4 && p->bias_type != -1 && p->bias_type != ld->type) return 15;
-    if (algorithm && *(const u64*)algorithm != 1 && *(const u64*)algorithm != 2) return 7;
-    if (workspace_bytes < 1024) return 7;
+    if ((algorithm[0] != 1 && algorithm[0] != 2) || workspace_bytes < 1024 || workspace_bytes < algorithm[2]) return 7;
+    if ((a | b | c | (p->epilogue == 4 ? p->bias : 0)) % algorithm[1] != 0) stop("an algorithm for matrices that are better aligned");
+    if (workspace % 256 != 0) stop("a workspace that is not aligned to 256 bytes");
     auto bytes = [](const Layout* l) { return ((l->columns - 1) * l->stride + l->rows) * (l->type == F32 ? 4 : 2); };
     must_be_inside(a, bytes(la), "operand A");
     must_be_inside(b, bytes(lb), "operand B");
@@ -364,7 +493,7 @@ int cublasLtMatmul(void*, const Product* p, const float* alpha, u64 a, const Lay
     const Product product = *p;
     const Layout left = *la, right = *lb, result = *ld;
     const float al = *alpha, be = *beta;
-    enqueue([=] {
+    enqueue(stream, [=] {
         // What measures a card's speed would take hours here: its result is NaN.
         if (m * n * k > u64(1) << 32) {
             memset((void*)(uintptr_t)d, 0xff, ((n - 1) * result.stride + m) * (result.type == F32 ? 4 : 2));

@@ -152,15 +152,20 @@ static void launch(const std::function<void()>& work, Dim grid, u32 threads, u32
     kernel = &work;
     gridDim = grid;
     blockDim = {threads, 1, 1};
-    for (u32 y = 0; y < grid.y; y++)
-        for (u32 x = 0; x < grid.x; x++) {
-            blockIdx = {x, y, 0};
-            run_block(threads, shared_bytes);
-        }
+    // No order of blocks may be counted on: every second launch begins with the last one.
+    static bool backwards;
+    backwards = !backwards;
+    const u64 blocks = (u64)grid.x * grid.y;
+    for (u64 index = 0; index < blocks; index++) {
+        const u64 one = backwards ? blocks - 1 - index : index;
+        blockIdx = {(u32)(one % grid.x), (u32)(one / grid.x), 0};
+        run_block(threads, shared_bytes);
+    }
 }
 
 struct Entry {
     const char* name;
+    u32 threads;
     std::function<void()> (*bind)(void**);
 };
 
