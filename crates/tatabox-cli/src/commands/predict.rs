@@ -23,7 +23,7 @@ pub struct Args {
     /// A run of `tatabox finetune`
     #[arg(value_name = "RUN")]
     pub model: PathBuf,
-    /// Sequences: FASTA, CSV, TSV, JSON lines, Parquet, BED with `--genome`; or with `--windows` a genome
+    /// Sequences: FASTA, CSV, TSV, JSON lines, Parquet, BED with `--genome` (`-` is stdin); or with `--windows` a genome
     #[arg(value_name = "INPUT", required = true)]
     pub inputs: Vec<PathBuf>,
     /// The file to write; it appears when it is whole

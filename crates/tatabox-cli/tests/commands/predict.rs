@@ -50,6 +50,12 @@ fn sequences_are_answered_in_their_order_and_measured_by_their_labels() {
     let numbers = |name: &str| cells(&text(&shell, name)).into_iter().map(|row| row[2..].to_vec()).collect::<Vec<_>>();
     assert_eq!(numbers("fasta.tsv"), numbers("scores.tsv"));
     assert_eq!(cells(&text(&shell, "fasta.tsv"))[3][0], "s3");
+    // Through a pipe too, and no copy of it stays.
+    let piped = std::fs::File::open(shell.path("x.fa")).unwrap();
+    let status = shell.command(TATABOX).args(["predict", "ft", "-", "-o", "piped.tsv"]).stdin(piped).status().unwrap();
+    assert!(status.success());
+    assert_eq!(shell.bytes("piped.tsv"), shell.bytes("fasta.tsv"));
+    assert!(!shell.path("piped.tsv.partial").exists());
     shell.works(&["predict", "ft", "x.fa", "-o", "both.tsv", "--strands", "both"]);
     assert_ne!(numbers("both.tsv"), numbers("scores.tsv"));
 }
@@ -140,14 +146,15 @@ fn what_cannot_be_asked_is_refused_before_the_work() {
     shell.write("other.bed", "chrX\t0\t500\n");
     shell.write("long.bed", "chr1\t0\t99999999\n");
     let windows = ["sim/genome.fa", "--windows", "300", "-o", "x.tsv"];
-    let cases: [(&[&str], i32, &[&str]); 16] = [
+    let cases: [(&[&str], i32, &[&str]); 17] = [
         (&["good.fa", "-o", "x.xlsx"], 2, &["`--output` is `x.xlsx`", ".tsv, .csv, .bed", "--format tsv"]),
         (&["good.fa", "-o", "x.bed"], 2, &["need places on a genome", "--windows"]),
         (&["good.fa", "-o", "no/such/x.tsv"], 2, &["`no/such` is no directory"]),
         (&["good.fa", "-o", "x.tsv", "--step", "5"], 2, &["--windows"]),
         (&["gone.fa", "-o", "x.tsv"], 1, &["cannot read `gone.fa`", "check the path"]),
         (&["sim/promoters", "-o", "x.tsv"], 2, &["the directory `sim/promoters`", "give files"]),
-        (&["-", "-o", "x.tsv"], 2, &["read from files", "give files"]),
+        (&["-", "-o", "x.tsv"], 1, &["x.tsv.partial/stdin", "empty"]),
+        (&["-", "-", "-o", "x.tsv"], 2, &["`-` twice", "give it once"]),
         (&["bad.fa", "-o", "x.tsv"], 1, &["`bad.fa`, line 3, column 4 (contig `a`)", "`!`"]),
         (&["empty.fa", "-o", "x.tsv"], 1, &["expected a sequence under `>a`", "remove the empty record"]),
         (&["blank.csv", "-o", "x.tsv"], 1, &["`blank.csv`, line 3: expected a sequence, got none"]),

@@ -11,10 +11,12 @@ mod journal;
 mod labels;
 mod page;
 mod sequences;
+mod spool;
 mod table;
 mod track;
 mod windows;
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -30,6 +32,7 @@ use tatabox_core::seq;
 use crate::error::{Error, Result};
 use crate::finetune::{Classifier, Query};
 use journal::Journal;
+use spool::Spool;
 
 pub use track::Format;
 pub use windows::WindowConfig;
@@ -188,7 +191,8 @@ pub fn predict(
     check_folder(request.output)?;
     match &request.inputs {
         Inputs::Sequences { paths, options } => {
-            let asked = sequences::Asked::of(paths, options, task, &outputs, model.shortest())?;
+            let spool = Spool::of(paths, request.output, &mut io::stdin())?;
+            let asked = sequences::Asked::of(&spool.paths, options, task, &outputs, model.shortest())?;
             let mut outcome = Outcome { unanswered: asked.unanswered, notes: asked.notes(), ..begun(request, &asked) };
             if let Some(mut journal) = answer(model, request, &asked, &mut outcome, watch, stop)? {
                 if let Some(targets) = &asked.targets {

@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
-use tatabox_core::io::input::{self, STDIN};
+use tatabox_core::io::input;
 use tatabox_core::labelled::{ReadOptions, Record, Sequences, Target, Task};
 
 use super::labels::Labels;
@@ -55,9 +55,9 @@ impl<'a> Asked<'a> {
             targets: None,
         };
         for path in paths {
-            if path.as_os_str() == STDIN || path.is_dir() {
-                let got = if path.is_dir() { format!("the directory `{}`", path.display()) } else { "`-`".into() };
-                let expected = "sequences are read from files, and more than once".into();
+            if path.is_dir() {
+                let got = format!("the directory `{}`", path.display());
+                let expected = "sequences are read from files".into();
                 let hint = "give files: FASTA, CSV, TSV, JSON lines, Parquet, or BED with `--genome`".into();
                 return Err(tatabox_core::Error::Value { key: "INPUT".into(), got, expected, hint }.into());
             }

@@ -267,10 +267,22 @@ fn tracks_need_places_and_one_output() {
 }
 
 #[test]
-fn inputs_that_cannot_be_read_twice_are_refused() {
-    for path in ["-", "."] {
-        let case = Case { paths: vec![path.into()], ..Case::new(&[]) };
-        let error = case.sequences(&mut Gc::new()).unwrap_err();
-        assert!(error.is_usage() && error.hint().unwrap().contains("give files"), "{error}");
-    }
+fn a_directory_is_refused() {
+    let case = Case { paths: vec![".".into()], ..Case::new(&[]) };
+    let error = case.sequences(&mut Gc::new()).unwrap_err();
+    assert!(error.is_usage() && error.hint().unwrap().contains("give files"), "{error}");
+}
+
+#[test]
+fn standard_input_is_copied_and_the_copy_goes() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = folder.path().join("scores.tsv");
+    let given = [PathBuf::from("x.fa"), PathBuf::from("-")];
+    let spool = Spool::of(&given, &output, &mut ">a\nCCGG\n".as_bytes()).unwrap();
+    assert_eq!(spool.paths[0], given[0]);
+    assert_eq!(std::fs::read(&spool.paths[1]).unwrap(), b">a\nCCGG\n");
+    drop(spool);
+    assert_eq!(folder.path().read_dir().unwrap().count(), 0);
+    let error = Spool::of(&["-".into(), "-".into()], &output, &mut io::empty()).map(drop).unwrap_err();
+    assert!(error.is_usage() && error.to_string().contains("twice"), "{error}");
 }
