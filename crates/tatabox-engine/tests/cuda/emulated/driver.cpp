@@ -33,6 +33,9 @@ typedef std::vector<Work> Works;
 
 enum { SUCCESS = 0, INVALID = 1, OUT_OF_MEMORY = 2, NO_CONTEXT = 201, NOT_FOUND = 500, NOT_READY = 600, TOO_MANY_THREADS = 701, CAPTURING = 900, SPOILT_CAPTURE = 901 };
 
+// What a cache on disk keeps of kernels and algorithms is of one version of this emulation: to be raised with what it compiles, or calls an algorithm.
+const int EMULATION = 1;
+
 // Threads share the card; one at a time is in here.
 static std::recursive_mutex turn;
 typedef std::lock_guard<std::recursive_mutex> Turn;
@@ -337,7 +340,7 @@ int cuLaunchKernel(void* function, u32 gx, u32 gy, u32 gz, u32 bx, u32 by, u32 b
 struct Program {
     std::string source, log, image;
 };
-int nvrtcVersion(int* major, int* minor) { *major = 13; *minor = 0; return 0; }
+int nvrtcVersion(int* major, int* minor) { *major = 13; *minor = EMULATION; return 0; }
 int nvrtcGetNumSupportedArchs(int* count) { *count = 2; return 0; }
 int nvrtcGetSupportedArchs(int* archs) { archs[0] = 80; archs[1] = 90; return 0; }
 const char* nvrtcGetErrorString(int) { return "an error of the emulated NVRTC"; }
@@ -417,7 +420,7 @@ struct Candidate {
     float waves;
     int reserved[4];
 };
-size_t cublasLtGetVersion() { return 130000; }
+size_t cublasLtGetVersion() { return 130000 + EMULATION; }
 int cublasLtCreate(void** handle) { *handle = (void*)1; return current ? 0 : 1; }
 int cublasLtDestroy(void*) { return 0; }
 int cublasLtMatmulDescCreate(Product** product, int compute, int scale) {
