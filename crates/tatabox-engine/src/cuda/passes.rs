@@ -67,11 +67,19 @@ impl State {
 
     /// As `forward_quietly`, with a clock on every node.
     pub(super) fn forward(&mut self, shape: &Shape, layout: &Layout, train: bool) -> Result<()> {
-        for index in 0..self.graph.nodes.len() {
-            let seconds = self.timed(|state| state.forward_node(index, shape, layout, train))?;
-            add_time(&mut self.profile, self.graph.nodes[index].name(), seconds, 0.0, 0);
-        }
+        (0..self.graph.nodes.len())
+            .try_for_each(|index| self.clocked(index, |state| state.forward_node(index, shape, layout, train)))?;
         self.sum_losses(shape)
+    }
+
+    /// A piece of a node's forward, with a clock where one is asked for.
+    pub(super) fn clocked(&mut self, node: usize, work: impl FnOnce(&Self) -> Result<()>) -> Result<()> {
+        if !self.profiling {
+            return work(self);
+        }
+        let seconds = self.timed(work)?;
+        add_time(&mut self.profile, self.graph.nodes[node].name(), seconds, 0.0, 0);
+        Ok(())
     }
 
     /// As `backward_quietly`, with a clock on every node.
@@ -93,11 +101,12 @@ impl State {
         start.seconds_until(&end)
     }
 
-    /// Adds the useful operations of a batch to the profile.
-    pub(super) fn count_flops(&mut self, batch: &Batch) {
+    /// Adds the useful operations of a batch to the profile; with those of the backward if it is to come.
+    pub(super) fn count_flops(&mut self, batch: &Batch, train: bool) {
         for (index, node) in self.graph.nodes.iter().enumerate() {
             let forward = forward_flops(&self.graph, node, batch);
-            let backward = if self.plan.with_gradient > 0 && index >= self.first_learning { 2 } else { 0 };
+            let learns = train && self.plan.with_gradient > 0 && index >= self.first_learning;
+            let backward = if learns { 2 } else { 0 };
             add_time(&mut self.profile, node.name(), 0.0, 0.0, forward * (1 + backward));
         }
     }

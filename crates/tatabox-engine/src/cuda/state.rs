@@ -1,6 +1,6 @@
 //! The state of a graph on a GPU: parameters, memory, and what goes between the card and the machine.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock};
 
@@ -87,9 +87,9 @@ pub(crate) struct State {
     /// Whether anything was mirrored since the last change.
     mirrored: Mutex<bool>,
     pub(super) profile: Vec<OpTime>,
-    profiling: bool,
+    pub(super) profiling: bool,
     /// A failure that could not be returned where it came up.
-    broken: Option<Error>,
+    broken: RefCell<Option<Error>>,
 }
 
 impl State {
@@ -143,7 +143,7 @@ impl State {
             mirrored: Mutex::new(false),
             profile: Vec::new(),
             profiling: false,
-            broken: None,
+            broken: RefCell::new(None),
             first_learning: graph.first_learning(),
             gpu: gpu.clone(),
             stream,
@@ -243,9 +243,9 @@ impl State {
     }
 
     /// Keeps a failure for the next call that can return it.
-    fn note(&mut self, result: Result<()>) {
+    fn note(&self, result: Result<()>) {
         if let Err(error) = result {
-            self.broken.get_or_insert(error);
+            self.broken.borrow_mut().get_or_insert(error);
         }
     }
 
@@ -256,12 +256,15 @@ impl State {
         }
     }
 
-    /// Numbers of the card. What was computed is lost with a card that fails, so there is nothing better to do then than to stop.
+    /// Numbers of the card; NaN where it fails, which the next call that can return an error says.
     fn read(&self, at: Address, len: usize) -> Vec<f32> {
         *self.mirrored.lock().expect("nobody panics with it") = true;
         let mut values = vec![0.0; len];
         let read = self.gpu.driver.bind().and_then(|()| self.stream.read(at, &mut values));
-        read.unwrap_or_else(|error| panic!("the GPU does not give its memory back: {error}"));
+        if read.is_err() {
+            values.fill(f32::NAN);
+        }
+        self.note(read);
         values
     }
 
@@ -366,7 +369,7 @@ impl State {
     pub fn forward_backward(&mut self, batch: &Batch, key: StepKey, loss_scale: f32) -> Result<f64> {
         self.forget_mirrors();
         self.begin(batch, Some((key, loss_scale)), true)?;
-        self.count_flops(batch);
+        self.count_flops(batch, true);
         let (shape, layout) = (self.input.shape, self.input.layout.clone());
         if self.profiling {
             self.forward(&shape, &layout, true)?;
@@ -445,14 +448,15 @@ impl State {
 
     pub fn evaluate(&mut self, batch: &Batch) -> Result<Vec<f32>> {
         self.begin(batch, None, true)?;
-        self.count_flops(batch);
+        self.count_flops(batch, false);
         let (shape, layout) = (self.input.shape, self.input.layout.clone());
-        match self.met(shape, |_| Ok(None))? {
-            true => {
-                let Some(Met::Recorded { forward, .. }) = self.met.get(&shape) else { unreachable!("just recorded") };
-                self.stream.replay(forward)?;
-            }
-            false => self.forward_quietly(&shape, &layout, false)?,
+        if self.profiling {
+            self.forward(&shape, &layout, false)?;
+        } else if self.met(shape, |_| Ok(None))? {
+            let Some(Met::Recorded { forward, .. }) = self.met.get(&shape) else { unreachable!("just recorded") };
+            self.stream.replay(forward)?;
+        } else {
+            self.forward_quietly(&shape, &layout, false)?;
         }
         let head = self.graph.head();
         let mut losses = vec![0.0; self.head_rows(batch)];
@@ -469,15 +473,17 @@ impl State {
     pub fn logits(&mut self, batch: &Batch) -> Result<Vec<f32>> {
         self.begin(batch, None, false)?;
         let (shape, layout) = (self.input.shape, self.input.layout.clone());
-        for index in 0..self.graph.nodes.len() - 1 {
-            self.forward_node(index, &shape, &layout, false)?;
+        let last = self.graph.nodes.len() - 1;
+        for index in 0..last {
+            self.clocked(index, |state| state.forward_node(index, &shape, &layout, false))?;
         }
         let (rows, outputs, width) = (self.head_rows(batch), self.plan.head.outputs, self.plan.width);
         let mut logits = Vec::with_capacity(rows * outputs);
+        self.count_flops(batch, false);
         let mut chunk = vec![0.0; self.plan.logits_rows.min(rows) * width];
         for first in (0..rows).step_by(self.plan.logits_rows) {
             let count = self.plan.logits_rows.min(rows - first);
-            self.write_logits(first, count)?;
+            self.clocked(last, |state| state.write_logits(first, count))?;
             let chunk = &mut chunk[..count * width];
             self.stream.read(self.logits.at(), chunk)?;
             chunk.chunks_exact(width).for_each(|row| logits.extend(&row[..outputs]));

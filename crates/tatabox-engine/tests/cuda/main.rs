@@ -188,6 +188,72 @@ fn a_profile_has_the_time_of_every_op_and_changes_no_number() {
     }
 }
 
+/// The same models, as they predict: each call that answers has its time, forward alone, and the operations of the processor's profile.
+#[test]
+fn a_profile_has_the_time_of_predictions() {
+    for gpu in emulated::gpus().into_iter().map(Device::Cuda) {
+        let (graph, batch) = (bert(SIZES).graph, batch(SIZES, &[9, 4, 17], 2));
+        let evaluating =
+            |device: &Device| Executor::on(device, graph.clone(), ROOM, Precision::F32, Mode::Evaluate).unwrap();
+        let (mut there, mut here) = (evaluating(&gpu), evaluating(&Isa::Portable.into()));
+        let (plain, logits) = (there.evaluate(&batch).unwrap(), there.logits(&batch).unwrap());
+        here.evaluate(&batch).unwrap();
+        there.set_profiling(true);
+        for which in ["evaluate", "logits"] {
+            there.reset_profile();
+            match which {
+                "evaluate" => assert_eq!(there.evaluate(&batch).unwrap(), plain),
+                _ => assert_eq!(there.logits(&batch).unwrap(), logits),
+            }
+            for op in here.profile() {
+                let profile = there.profile();
+                let time =
+                    profile.iter().find(|time| time.op == op.op).unwrap_or_else(|| panic!("{op:?}: {profile:?}"));
+                assert!(time.forward_s > 0.0 && time.backward_s == 0.0, "{which}: {time:?}");
+                assert_eq!(time.matrix_flops, op.matrix_flops, "{which}: {}", op.op);
+            }
+        }
+    }
+}
+
+/// A word to the emulated card, or a count of it; of this thread alone.
+#[expect(unsafe_code, reason = "the emulated card is a library of C++")]
+fn card(word: &str) -> u64 {
+    type Word = unsafe extern "C" fn() -> u64;
+    // SAFETY: functions of `emulated/driver.cpp`, which is loaded already and stays so.
+    unsafe {
+        let library = libloading::Library::new(emulated::folder().join("libcuda.so.1")).unwrap();
+        library.get::<Word>(format!("emulated_{word}").as_bytes()).unwrap()()
+    }
+}
+
+#[test]
+fn a_card_that_fails_is_an_error_and_no_panic() {
+    for gpu in emulated::emulated().into_iter().map(Device::Cuda) {
+        let batch = batch(SIZES, &[9, 4, 17], 2);
+        for ask in 0..3 {
+            let mut executor = on(&gpu, Precision::F32);
+            executor.forward_backward(&batch, KEY, 1.0).unwrap();
+            card("break");
+            // Nothing that could be taken for weights.
+            let len = executor.specs()[0].len();
+            let read = executor.param(0).to_vec();
+            card("mend");
+            assert!(read.len() == len && read.iter().all(|value| value.is_nan()), "{read:?}");
+            let error = match ask {
+                0 => executor.finish().unwrap_err(),
+                1 => executor.forward_backward(&batch, KEY, 1.0).unwrap_err(),
+                _ => executor.evaluate(&batch).unwrap_err(),
+            };
+            assert!(error.to_string().contains("copying from the GPU failed"), "{error}");
+            // Said once; and what was not read is no more kept than any other number.
+            executor.finish().unwrap();
+            executor.zero_gradients();
+            assert!(executor.param(0).iter().all(|value| value.is_finite()));
+        }
+    }
+}
+
 #[test]
 fn what_does_not_fit_the_card_is_an_error_that_says_how_much() {
     for gpu in emulated::emulated().into_iter().map(Device::Cuda) {

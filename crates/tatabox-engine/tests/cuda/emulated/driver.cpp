@@ -31,7 +31,7 @@ struct Dim { u32 x, y, z; };
 typedef std::function<void()> Work;
 typedef std::vector<Work> Works;
 
-enum { SUCCESS = 0, INVALID = 1, OUT_OF_MEMORY = 2, NO_CONTEXT = 201, NOT_FOUND = 500, NOT_READY = 600, TOO_MANY_THREADS = 701, CAPTURING = 900, SPOILT_CAPTURE = 901 };
+enum { SUCCESS = 0, INVALID = 1, OUT_OF_MEMORY = 2, NO_CONTEXT = 201, FAILED = 700, NOT_FOUND = 500, NOT_READY = 600, TOO_MANY_THREADS = 701, CAPTURING = 900, SPOILT_CAPTURE = 901 };
 
 // What a cache on disk keeps of kernels and algorithms is of one version of this emulation: to be raised with what it compiles, or calls an algorithm.
 const int EMULATION = 1;
@@ -49,6 +49,9 @@ static thread_local Stream* captured;
 static thread_local bool spoilt;
 // Whether this thread has made the card's context its own.
 static thread_local bool current;
+// What tests ask of this card, each thread for itself: bytes that it has taken, questions to cuBLASLt, and whether copies from the card fail.
+static thread_local u64 taken, asked;
+static thread_local bool broken;
 static std::map<u64, size_t> allocations;
 static size_t used;
 
@@ -109,6 +112,11 @@ static void must_be_inside(u64 at, size_t bytes, const char* what) {
 }
 
 extern "C" {
+u64 emulated_taken() { return taken; }
+u64 emulated_asked() { return asked; }
+u64 emulated_break() { return broken = true; }
+u64 emulated_mend() { return broken = false; }
+
 int cuInit(u32) { return SUCCESS; }
 int cuDriverGetVersion(int* version) { *version = 13000; return SUCCESS; }
 int cuGetErrorName(int code, const char** name) { *name = code == OUT_OF_MEMORY ? "CUDA_ERROR_OUT_OF_MEMORY" : "CUDA_ERROR_EMULATED"; return SUCCESS; }
@@ -145,6 +153,7 @@ int cuMemAlloc_v2(u64* at, size_t bytes) {
     *at = (u64)(uintptr_t)start + whole - rounded;
     allocations[*at] = bytes;
     used += bytes;
+    taken += bytes;
     return SUCCESS;
 }
 // It "may" wait for work (cuda.h): here it does not.
@@ -183,6 +192,7 @@ int cuMemcpyHtoDAsync_v2(u64 to, const void* from, size_t bytes, void* stream) {
     return SUCCESS;
 }
 int cuMemcpyDtoHAsync_v2(void* to, u64 from, size_t bytes, void* stream) {
+    if (broken) return FAILED;
     must_be_inside(from, bytes, "a copy from the card");
     enqueue(stream, [=] {
         must_be_inside(from, bytes, "a late copy from the card");
