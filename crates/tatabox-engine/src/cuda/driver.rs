@@ -448,6 +448,16 @@ impl Stream {
         self.driver.check(code, "copying on the GPU")
     }
 
+    /// Repeats the first `there` bytes until there are `bytes` of them.
+    pub fn repeat(&self, at: Address, mut there: usize, bytes: usize) -> Result<()> {
+        while there < bytes {
+            let more = there.min(bytes - there);
+            self.copy(at, at + there as u64, more)?;
+            there += more;
+        }
+        Ok(())
+    }
+
     /// Fills with a byte.
     pub fn fill(&self, at: Address, byte: u8, bytes: usize) -> Result<()> {
         if bytes == 0 {

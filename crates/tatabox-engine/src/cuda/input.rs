@@ -22,8 +22,6 @@ pub(super) struct Shape {
     pub masked: usize,
     pub sequences: usize,
     pub examples: usize,
-    /// The most sequences of one example.
-    pub longest_example: usize,
     pub query_tiles: usize,
     pub key_tiles: usize,
     /// Pieces and keys of the word, position and token type tables.
@@ -186,15 +184,11 @@ impl Input {
             masked: fill(batch.masked_rows.len()),
             sequences: fill(batch.sequences()),
             examples: self.examples.len() - 1,
-            longest_example: self.examples.windows(2).map(|pair| (pair[1] - pair[0]) as usize).max().unwrap_or(0),
             query_tiles: fill(self.query_tiles.len()),
             key_tiles: fill(self.key_tiles.len()),
             train,
             ..Shape::default()
         };
-        if small {
-            shape.longest_example = shape.longest_example.next_power_of_two();
-        }
         if train {
             // Only real tokens have gradients.
             let keys = [&self.ids[..tokens], &self.positions[..tokens], &self.types[..tokens]];
@@ -333,7 +327,6 @@ pub(super) fn largest(capacity: Capacity, head: &HeadShape, table_rows: [usize; 
         masked: room.masked,
         sequences: filled(tokens),
         examples: filled(tokens + 1),
-        longest_example: tokens,
         query_tiles: filled(tokens),
         key_tiles: filled(tokens),
         pieces: table_rows.map(|rows| if train { filled(rows.min(tokens) + tokens / PIECE + 1) } else { 0 }),

@@ -113,12 +113,7 @@ impl Gpu {
         let noise: Vec<f32> = (0..1u64 << 20).map(|index| f32::from_bits(noise(index))).collect();
         for matrix in [&a, &b] {
             stream.write(matrix.at(), &noise)?;
-            let mut there = noise.len() * 4;
-            while there < matrix.bytes() {
-                let more = there.min(matrix.bytes() - there);
-                stream.copy(matrix.at(), matrix.at() + there as u64, more)?;
-                there += more;
-            }
+            stream.repeat(matrix.at(), noise.len() * 4, matrix.bytes())?;
         }
         let of = |memory: &Memory| Matrix::new(memory.at(), side, precision);
         let product = Product {
@@ -133,9 +128,10 @@ impl Gpu {
             add: false,
         };
         let (start, end) = (Event::new(&self.driver, true)?, Event::new(&self.driver, true)?);
-        (0..3).try_for_each(|_| self.products.start(&stream, &workspace, &product, true))?;
+        let multiply = || self.products.start(&stream, &workspace, &product, Some(&workspace));
+        (0..3).try_for_each(|_| multiply())?;
         stream.record_event(&start)?;
-        (0..repeats).try_for_each(|_| self.products.start(&stream, &workspace, &product, true))?;
+        (0..repeats).try_for_each(|_| multiply())?;
         stream.record_event(&end)?;
         end.wait()?;
         Ok(f64::from(repeats) * 2.0 * (side as f64).powi(3) / start.seconds_until(&end)?)

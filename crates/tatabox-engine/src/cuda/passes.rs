@@ -187,8 +187,8 @@ impl State {
             Node::Pool { x, pooling: how, out } => {
                 let vector = if let Pooling::Attention(vector) = how { self.master_of(vector.0) } else { 0 };
                 launch!(
-                    stream, kernels.pool_forward, (shape.examples, 1), 32, (shape.longest_example * 4) as u32;
-                    pooling(how), self.value(x), self.at(layout.examples), vector, self.value(out), self.columns(out) as u32
+                    stream, kernels.pool_forward, (shape.examples, 1), 32, 0;
+                    pooling(how), self.value(x), self.at(layout.examples), vector, self.value(out), self.shares.at(), self.columns(out) as u32
                 )
             }
             Node::Loss { .. } => {
@@ -343,9 +343,9 @@ impl State {
                 let columns = self.columns(out);
                 let vector = if let Pooling::Attention(vector) = how { Some(vector.0) } else { None };
                 launch!(
-                    stream, kernels.pool_backward, (shape.examples, 1), 32, (shape.longest_example * 8) as u32;
+                    stream, kernels.pool_backward, (shape.examples, 1), 32, 0;
                     pooling(how), self.value(x), self.at(layout.examples), vector.map_or(0, |vector| self.master_of(vector)),
-                    self.gradient(out), self.gradient(x), self.partials.at(), columns as u32
+                    self.gradient(out), self.gradient(x), self.partials.at(), self.shares.at(), columns as u32
                 )?;
                 match vector.and_then(|vector| self.gradient_of(vector)) {
                     Some(target) => self.add_partials(shape.examples, columns, [target, 0], 1),

@@ -31,6 +31,10 @@ pub(super) struct Plan {
     pub logits_rows: usize,
     pub partials: usize,
     pub delta: usize,
+    /// What rows count for where they are pooled.
+    pub shares: usize,
+    /// Bytes in which products are measured whose result is added to.
+    pub measuring: usize,
     pub input_words: usize,
     pub head: HeadShape,
     /// Columns of attention heads, and what the kernels round them up to; 0 without attention.
@@ -65,9 +69,21 @@ impl Plan {
             Capacity { tokens: largest.tokens, masked: largest.masked, sequences: input::roomy(*capacity).sequences };
         let slots = Slots::plan(&planned, &room, mode);
         let head_columns = attention_head(graph)?;
-        let (mut partials, mut delta) = (0, 0);
+        let (mut partials, mut delta, mut shares, mut measuring) = (0, 0, 0, 0);
+        let width_bytes = if precision == Precision::Bf16 { 2 } else { 4 };
         for node in &graph.nodes {
             let columns = |tensor: TensorId| graph.tensors[tensor.0].columns;
+            if let Node::Linear { x, weight, .. } | Node::Loss { x, weight, .. } = node {
+                let rows = match graph.tensors[x.0].rows {
+                    Rows::Tokens => room.tokens,
+                    Rows::Masked => room.masked,
+                    Rows::Sequences | Rows::Examples => room.sequences,
+                };
+                // Gradients are added to what is there: of the weight, f32, and of x, where x has another reader.
+                measuring = measuring.max(4 * self::room(&graph.params[weight.0].shape));
+                let others = graph.nodes.iter().filter(|node| node.inputs().contains(x)).count();
+                measuring = measuring.max(if others > 1 { rows * columns(*x) * width_bytes } else { 0 });
+            }
             let needed = match node {
                 Node::Embeddings { out, .. } => {
                     let pieces = largest.pieces.iter().copied().max().unwrap_or(0);
@@ -88,6 +104,7 @@ impl Plan {
                     )));
                 }
                 Node::Attention { heads, .. } => delta = delta.max(heads * room.tokens),
+                Node::Pool { .. } => shares = 2 * room.sequences,
                 _ => {}
             }
         }
@@ -106,6 +123,9 @@ impl Plan {
             logits_rows: (LOGITS / width).next_multiple_of(64).min(head_rows.max(1)),
             partials: if train { partials } else { 0 },
             delta: if train { delta } else { 0 },
+            shares,
+            // Merging low-rank updates adds to weights in either mode.
+            measuring: if train || !graph.low_rank.is_empty() { measuring } else { 0 },
             input_words,
             head: shape,
             head_columns,
@@ -122,7 +142,9 @@ impl Plan {
             moments: train * self.learning * 8,
             activations: self.slots.activations.iter().sum::<usize>() * width
                 + self.slots.statistics.iter().sum::<usize>() * 4,
-            scratch: WORKSPACE + 4 * (self.logits_rows * self.width + self.partials + self.delta + self.input_words),
+            scratch: WORKSPACE
+                + self.measuring
+                + 4 * (self.logits_rows * self.width + self.partials + self.delta + self.shares + self.input_words),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Matrix products by cuBLASLt, through its raw interface. The algorithm of each shape is found by measuring the candidates once, and remembered on disk.
 #![allow(unsafe_code)] // Every call crosses into C.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{c_int, c_void};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -50,6 +50,8 @@ mod number {
     pub const MIN_ALIGNMENT: [c_int; 4] = [5, 6, 7, 8];
     /// Partial sums in the workspace, in f32: the others are kept in the type of the result, which rounds each of them to bf16.
     pub const REDUCTION_IN_F32: u32 = 2;
+    /// What it answers where it can do something else, but not this: an invalid value, a mismatch of architectures, not supported.
+    pub const NOT_THIS: [c_int; 3] = [7, 8, 15];
 }
 
 /// cublasLtMatmulAlgo_t: opaque, may be stored and used again with the same version.
@@ -93,7 +95,8 @@ impl Matrix {
     }
 }
 
-/// `c = scale a b`, or `c += scale a b`; a `[rows, depth]`, b `[depth, columns]`, c `[rows, columns]`, and `bias`, `[columns]` in c's precision, added to each row.
+/// `c = scale a b`, or `c += scale a b`; a `[rows, depth]`, b `[depth, columns]`, c `[rows, columns]`. A `bias`, `[columns]` in c's precision, is added to each
+/// row of a c that is replaced, whose rows lie end to end.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Product {
     pub rows: usize,
@@ -112,16 +115,26 @@ pub(super) struct Product {
 struct Key(String);
 
 impl Key {
+    /// Of all products of sizes like these.
     fn of(product: &Product) -> Self {
+        Self::with(product, "", rounded)
+    }
+
+    /// Of these very sizes.
+    fn exact(product: &Product) -> Self {
+        Self::with(product, "=", |size| size)
+    }
+
+    fn with(product: &Product, mark: &str, size: impl Fn(usize) -> usize) -> Self {
         let of = |matrix: &Matrix| {
             let kind = if matrix.precision == Precision::Bf16 { 'b' } else { 'f' };
             format!("{kind}{}{}", if matrix.transposed { 't' } else { 'n' }, matrix.stride)
         };
         let Product { rows, columns, depth, a, b, c, bias, add, .. } = product;
-        let [rows, columns, depth] = [rows, columns, depth].map(|size| rounded(*size));
+        let [rows, columns, depth] = [rows, columns, depth].map(|of| size(*of));
         let flags = (u8::from(bias.is_some()), u8::from(*add));
         Key(format!(
-            "{rows}x{columns}x{depth}:{}:{}:{}:{}{}:{}",
+            "{mark}{rows}x{columns}x{depth}:{}:{}:{}:{}{}:{}",
             of(a),
             of(b),
             of(c),
@@ -138,6 +151,26 @@ impl Product {
         let all = self.a.at | self.b.at | self.c.at | self.bias.unwrap_or(0);
         1 << all.trailing_zeros().min(8)
     }
+
+    /// Bytes of c.
+    pub fn result_bytes(&self) -> usize {
+        self.rows * self.c.stride * bytes_of(self.c.precision)
+    }
+
+    fn impossible(&self) -> Error {
+        let Self { rows, columns, depth, a, c, .. } = self;
+        let with = if self.bias.is_some() { ", with a bias" } else { "" };
+        let what = format!(
+            "cuBLASLt multiplies no [{rows}, {depth}] by [{depth}, {columns}] ({} to {}{with})",
+            a.precision, c.precision
+        );
+        let hint = "use the other `train.precision`, sizes that are multiples of 8, another version of cuBLAS, or `--device cpu`";
+        Error::Cuda { what, hint: hint.to_string() }
+    }
+}
+
+fn bytes_of(precision: Precision) -> usize {
+    if precision == Precision::Bf16 { 2 } else { 4 }
 }
 
 /// Eight steps an octave, up.
@@ -151,7 +184,10 @@ pub(super) struct Products {
     driver: Arc<Driver>,
     functions: Functions,
     handle: usize,
+    /// By sizes that are alike; and by exact sizes, where one of them refuses what its likes have chosen.
     chosen: Mutex<BTreeMap<Key, Algorithm>>,
+    /// Exact sizes whose bias no algorithm adds.
+    bias_apart: Mutex<BTreeSet<Key>>,
     file: Option<PathBuf>,
 }
 
@@ -174,6 +210,11 @@ fn check(code: c_int, doing: &str) -> Result<()> {
     }
     let hint = "another version of cuBLAS may do it: pip install -U nvidia-cublas-cu12 (or nvidia-cublas)".to_string();
     Err(Error::Cuda { what: format!("cuBLASLt failed with status {code} while {doing}"), hint })
+}
+
+/// As `check`; false where it does something else, but not this.
+fn does_this(code: c_int, doing: &str) -> Result<bool> {
+    if number::NOT_THIS.contains(&code) { Ok(false) } else { check(code, doing).map(|()| true) }
 }
 
 /// The operation and the layouts of a product, in the words of cuBLASLt.
@@ -205,32 +246,85 @@ impl Products {
         let file = places.cache.as_ref().map(|cache| cache.join(format!("products-{plain}-{version}.txt")));
         let remembered = file.as_ref().and_then(|file| std::fs::read_to_string(file).ok()).unwrap_or_default();
         let chosen = remembered.lines().filter_map(parse).collect();
-        Ok(Self { driver: driver.clone(), functions, handle: handle as usize, chosen: Mutex::new(chosen), file })
+        Ok(Self {
+            driver: driver.clone(),
+            functions,
+            handle: handle as usize,
+            chosen: Mutex::new(chosen),
+            bias_apart: Mutex::default(),
+            file,
+        })
     }
 
-    /// Starts a product. The first time that a shape is met, its candidates are measured, unless `measure` forbids it.
-    pub fn start(&self, stream: &Stream, workspace: &Memory, product: &Product, measure: bool) -> Result<()> {
+    /// Starts a product. The first time that a shape is met, its candidates are measured: in the result's own place if it is replaced, else in `scratch`, which
+    /// must have as many bytes then. Without `scratch` nothing is measured.
+    pub fn start(
+        &self,
+        stream: &Stream,
+        workspace: &Memory,
+        product: &Product,
+        scratch: Option<&Memory>,
+    ) -> Result<()> {
         if product.rows == 0 || product.columns == 0 || product.depth == 0 {
             return Ok(());
         }
-        let described = self.describe(product)?;
-        let key = Key::of(product);
-        let known = self.chosen.lock().expect("nobody panics with it").get(&key).copied();
-        if let Some(algorithm) = known
-            && self.run(stream, workspace, product, &described, product.c.at, &algorithm) == 0
-        {
+        let place = scratch.and_then(|scratch| match product.add {
+            false => Some(product.c.at),
+            true => (scratch.bytes() >= product.result_bytes()).then(|| scratch.at()),
+        });
+        let exact = Key::exact(product);
+        let apart = |of: &Self| of.bias_apart.lock().expect("nobody panics with it").contains(&exact);
+        if !(product.bias.is_some() && apart(self)) && self.multiply(stream, workspace, product, place, || Ok(()))? {
             return Ok(());
         }
-        let candidates = self.candidates(product, &described, workspace)?;
-        let algorithm = match measure && candidates.len() > 1 {
-            true => self.fastest(stream, workspace, product, &described, &candidates)?,
-            false => candidates[0].algorithm,
+        let Some(bias) = product.bias else { return Err(product.impossible()) };
+        // The result is added to rows of the bias: rounded once, as by an algorithm that adds the bias itself.
+        let row = product.columns * bytes_of(product.c.precision);
+        let fill = || {
+            stream.copy(bias, product.c.at, row)?;
+            stream.repeat(product.c.at, row, product.result_bytes())
         };
-        if measure {
-            self.remember(key, algorithm);
+        if !self.multiply(stream, workspace, &Product { bias: None, add: true, ..*product }, place, fill)? {
+            return Err(product.impossible());
         }
-        let code = self.run(stream, workspace, product, &described, product.c.at, &algorithm);
-        check(code, &format!("multiplying {product:?}"))
+        self.bias_apart.lock().expect("nobody panics with it").insert(exact);
+        Ok(())
+    }
+
+    /// Starts a product after `before`, which may write into the result; false where there is no algorithm for it, and nothing was done then. Candidates are
+    /// measured at `place`. What is chosen stays so: for sizes that are alike, and for those among them that refuse it.
+    fn multiply(
+        &self,
+        stream: &Stream,
+        workspace: &Memory,
+        product: &Product,
+        place: Option<Address>,
+        before: impl Fn() -> Result<()>,
+    ) -> Result<bool> {
+        let described = self.describe(product)?;
+        let keys = [Key::exact(product), Key::of(product)];
+        let known = {
+            let chosen = self.chosen.lock().expect("nobody panics with it");
+            keys.iter().find_map(|key| chosen.get(key).copied())
+        };
+        let start = |algorithm: &Algorithm| {
+            before()?;
+            self.run(stream, workspace, product, &described, product.c.at, algorithm)
+        };
+        if let Some(algorithm) = known
+            && start(&algorithm)?
+        {
+            return Ok(true);
+        }
+        let candidates = self.candidates(product, &described, workspace)?;
+        let Some(first) = candidates.first() else { return Ok(false) };
+        let mut algorithm = first.algorithm;
+        if let Some(place) = place {
+            algorithm = self.fastest(stream, workspace, product, &described, place, &candidates)?;
+            let [exact, alike] = keys;
+            self.remember(if known.is_some() { exact } else { alike }, algorithm);
+        }
+        start(&algorithm)
     }
 
     /// cuBLASLt counts columns first: what it is asked for is c^T = b^T a^T.
@@ -273,6 +367,7 @@ impl Products {
         })
     }
 
+    /// False where the algorithm is not for this product.
     fn run(
         &self,
         stream: &Stream,
@@ -281,10 +376,10 @@ impl Products {
         described: &Description,
         c: Address,
         algorithm: &Algorithm,
-    ) -> c_int {
+    ) -> Result<bool> {
         let beta = if product.add { 1.0f32 } else { 0.0 };
         // SAFETY: descriptions are alive; the addresses are of matrices of the described sizes, as the caller of `start` vouches by owning them.
-        unsafe {
+        let code = unsafe {
             (self.functions.matmul)(
                 self.handle as Handle,
                 described.operation.at,
@@ -303,9 +398,11 @@ impl Products {
                 workspace.bytes(),
                 stream.handle(),
             )
-        }
+        };
+        does_this(code, "multiplying")
     }
 
+    /// The best first; none where there is no algorithm.
     fn candidates(&self, product: &Product, described: &Description, workspace: &Memory) -> Result<Vec<Candidate>> {
         let functions = &self.functions;
         let mut at = std::ptr::null_mut();
@@ -316,7 +413,7 @@ impl Products {
         let mut found = [Candidate::default(); CANDIDATES];
         let mut count = 0;
         // SAFETY: values are locals of the given sizes; there is room for as many candidates as are asked for.
-        unsafe {
+        let code = unsafe {
             let set = |attribute: c_int, value: *const c_void, size: usize| {
                 check((functions.set_preference)(preference.at, attribute, value, size), "asking for algorithms")
             };
@@ -325,7 +422,7 @@ impl Products {
             for attribute in number::MIN_ALIGNMENT {
                 set(attribute, std::ptr::from_ref(&alignment).cast(), 4)?;
             }
-            let code = (functions.heuristic)(
+            (functions.heuristic)(
                 self.handle as Handle,
                 described.operation.at,
                 described.a.at,
@@ -336,41 +433,34 @@ impl Products {
                 CANDIDATES as c_int,
                 found.as_mut_ptr(),
                 &mut count,
-            );
-            check(code, "asking for algorithms")?;
-        }
-        let found: Vec<Candidate> =
-            found[..count.max(0) as usize].iter().filter(|one| one.state == 0).copied().collect();
-        if found.is_empty() { check(15, "asking for algorithms").map(|()| found) } else { Ok(found) }
+            )
+        };
+        let count = if does_this(code, "asking for algorithms")? { count.max(0) as usize } else { 0 };
+        Ok(found[..count].iter().filter(|one| one.state == 0).copied().collect())
     }
 
-    /// Measures on a result of its own, so that nothing is added to the real one; takes the first candidate where there is no room for that.
+    /// Measures with the result at `place`.
     fn fastest(
         &self,
         stream: &Stream,
         workspace: &Memory,
         product: &Product,
         described: &Description,
+        place: Address,
         candidates: &[Candidate],
     ) -> Result<Algorithm> {
-        let bytes = product.rows * product.c.stride * if product.c.precision == Precision::Bf16 { 2 } else { 4 };
-        let Ok(scratch) = Memory::new(&self.driver, bytes, "measuring a product") else {
-            return Ok(candidates[0].algorithm);
-        };
-        stream.fill(scratch.at(), 0, bytes)?;
+        stream.fill(place, 0, product.result_bytes())?;
         let (start, end) = (Event::new(&self.driver, true)?, Event::new(&self.driver, true)?);
-        // Given back at the end of this function: nothing may be at work on it then.
-        stream.wait()?;
         let mut best = (f64::INFINITY, candidates[0].algorithm);
         for candidate in candidates {
-            let run = || self.run(stream, workspace, product, described, scratch.at(), &candidate.algorithm);
-            if run() != 0 {
+            let run = || self.run(stream, workspace, product, described, place, &candidate.algorithm);
+            if !run()? {
                 continue;
             }
             stream.record_event(&start)?;
-            (0..REPEATS).for_each(|_| {
-                run();
-            });
+            for _ in 0..REPEATS {
+                run()?;
+            }
             stream.record_event(&end)?;
             end.wait()?;
             let seconds = start.seconds_until(&end)?;
@@ -432,6 +522,26 @@ mod tests {
         let text = line(&key, &algorithm);
         assert_eq!(parse(text.trim_end()), Some((key, algorithm)));
         assert_eq!(parse(&text[..text.len() - 4]), None);
+    }
+
+    #[test]
+    fn sizes_of_one_key_are_told_apart_where_they_must_be() {
+        let matrix = Matrix::new(256, 64, Precision::Bf16);
+        let of = |rows: usize| Product {
+            rows,
+            columns: 64,
+            depth: 64,
+            a: matrix,
+            b: matrix,
+            c: matrix,
+            bias: None,
+            scale: 1.0,
+            add: false,
+        };
+        assert_eq!(Key::of(&of(33)), Key::of(&of(36)));
+        assert_ne!(Key::exact(&of(33)), Key::exact(&of(36)));
+        // The size that stands for its like is one of them, and may be the one that refuses.
+        assert_ne!(Key::exact(&of(36)), Key::of(&of(36)));
     }
 
     #[test]

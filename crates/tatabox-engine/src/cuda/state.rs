@@ -62,6 +62,10 @@ pub(crate) struct State {
     pub(super) workspace: Memory,
     pub(super) partials: Memory,
     pub(super) delta: Memory,
+    /// What rows count for where they are pooled.
+    pub(super) shares: Memory,
+    /// Where products are measured whose result is added to: taken with the rest, so that no step is the first to need it.
+    measuring: Memory,
     pub(super) logits: Memory,
     /// Weights of the head's outputs.
     pub(super) output_weights: Memory,
@@ -124,6 +128,8 @@ impl State {
             workspace: memory(WORKSPACE, "a workspace")?,
             partials: memory(plan.partials * 4, "partial sums")?,
             delta: memory(plan.delta * 4, "attention's sums")?,
+            shares: memory(plan.shares * 4, "pooling's sums")?,
+            measuring: memory(plan.measuring, "measuring products")?,
             logits: memory(plan.logits_rows * plan.width * 4, "logits")?,
             output_weights: memory(output_weights.len() * 4, "weights of outputs")?,
             loss_sum: memory(8, "the loss")?,
@@ -472,6 +478,7 @@ impl State {
 
     pub fn logits(&mut self, batch: &Batch) -> Result<Vec<f32>> {
         self.begin(batch, None, false)?;
+        self.count_flops(batch, false);
         let (shape, layout) = (self.input.shape, self.input.layout.clone());
         let last = self.graph.nodes.len() - 1;
         for index in 0..last {
@@ -479,7 +486,6 @@ impl State {
         }
         let (rows, outputs, width) = (self.head_rows(batch), self.plan.head.outputs, self.plan.width);
         let mut logits = Vec::with_capacity(rows * outputs);
-        self.count_flops(batch, false);
         let mut chunk = vec![0.0; self.plan.logits_rows.min(rows) * width];
         for first in (0..rows).step_by(self.plan.logits_rows) {
             let count = self.plan.logits_rows.min(rows - first);
@@ -614,7 +620,8 @@ impl State {
     }
 
     pub(super) fn product(&self, product: &Product) -> Result<()> {
-        self.gpu.products.start(&self.stream, &self.workspace, product, !self.recording.get())
+        let measuring = (!self.recording.get()).then_some(&self.measuring);
+        self.gpu.products.start(&self.stream, &self.workspace, product, measuring)
     }
 
     pub fn finish(&mut self) -> Result<()> {

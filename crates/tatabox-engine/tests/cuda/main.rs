@@ -10,10 +10,11 @@ use std::sync::Arc;
 
 use half::bf16;
 use tatabox_engine::cuda::{Gpu, KernelCompiler, KernelSource, Places};
-use tatabox_engine::{AdamW, Batch, Capacity, Device, Error, Executor, Isa, Mode, Precision, StepKey};
+use tatabox_engine::{AdamW, Batch, Capacity, Device, Error, Executor, Isa, Mode, Objective, Precision, StepKey};
+use twin::Twin;
 use twin::check::{capacity, executor};
 use twin::emulated;
-use twin::model::{KEY, Sizes, batch, bert, weights};
+use twin::model::{KEY, Sizes, batch, bert, examples, weights};
 
 const SIZES: Sizes = Sizes { vocabulary: 23, positions: 300, heads: 2, dim: 8, inner: 21, layers: 2, dropout: 0.2 };
 
@@ -228,6 +229,51 @@ fn card(word: &str) -> u64 {
 }
 
 #[test]
+fn a_bias_that_no_algorithm_adds_is_there_all_the_same() {
+    // Rows of 21 numbers, odd and no multiple of 8; of 20, which bf16 alone minds; and the head's f32 bias on bf16.
+    let gpus: Vec<Device> = emulated::emulated().into_iter().map(Device::Cuda).collect();
+    for inner in [21, 20] {
+        let sizes = Sizes { inner, layers: 1, ..SIZES };
+        twin::check::check(&format!("a bias of {inner}"), &bert(sizes), &batch(sizes, &[9, 4], 3), &gpus);
+    }
+}
+
+#[test]
+fn a_product_without_any_algorithm_is_an_error_that_names_its_sizes() {
+    for gpu in emulated::emulated().into_iter().map(Device::Cuda) {
+        let sizes = Sizes { inner: 1009, layers: 1, ..SIZES };
+        let mut executor = Executor::on(&gpu, bert(sizes).graph, ROOM, Precision::Bf16, Mode::Evaluate).unwrap();
+        executor.initialize(3);
+        let error = executor.evaluate(&batch(sizes, &[9, 7], 3)).unwrap_err();
+        let expected = "cuBLASLt multiplies no [16, 1009] by [1009, 16] (bf16 to bf16, with a bias)";
+        assert_eq!(error.to_string(), expected);
+    }
+}
+
+#[test]
+fn sizes_that_refuse_the_algorithm_of_their_like_are_decided_once() {
+    for gpu in emulated::emulated().into_iter().map(Device::Cuda) {
+        // The merged matrices are products of depth 13: 33 and 34 rows go by one algorithm, which the emulated card has for no two of them.
+        let mut twin = bert(SIZES);
+        let updated: Vec<usize> = ["0.qkv.weight", "1.qkv.weight"]
+            .map(|name| twin.graph.params().iter().position(|spec| spec.name == name).unwrap())
+            .to_vec();
+        twin.low_rank(updated[0], 0..33, 13, 2.0);
+        twin.low_rank(updated[1], 0..34, 13, 2.0);
+        let weights = weights(&twin, 3);
+        let mut there = executor(&twin, &weights, ROOM, Precision::F32, &gpu);
+        let here = executor(&twin, &weights, ROOM, Precision::F32, Isa::Portable);
+        let asked = card("asked");
+        (0..3).for_each(|_| there.set_param(updated[0], &weights[updated[0]]));
+        assert_eq!(card("asked"), asked, "algorithms are measured again");
+        for index in updated {
+            let pairs = there.effective(index).iter().zip(here.effective(index));
+            assert!(pairs.clone().all(|(there, here)| (there - here).abs() < 1e-4), "{index}");
+        }
+    }
+}
+
+#[test]
 fn a_card_that_fails_is_an_error_and_no_panic() {
     for gpu in emulated::emulated().into_iter().map(Device::Cuda) {
         let batch = batch(SIZES, &[9, 4, 17], 2);
@@ -252,6 +298,60 @@ fn a_card_that_fails_is_an_error_and_no_panic() {
             assert!(executor.param(0).iter().all(|value| value.is_finite()));
         }
     }
+}
+
+#[test]
+fn an_example_of_any_number_of_windows_is_pooled_as_on_the_processor() {
+    // 8 bytes a window were more than a block's shared memory from 6,145 windows on.
+    let windows = 6200;
+    let sizes = Sizes { positions: 1, dim: 4, ..SIZES };
+    for pooling in ["mean", "attention"] {
+        let mut twin = Twin::default();
+        let hidden = sizes.hidden();
+        let tables = [("word", sizes.vocabulary), ("position", 1), ("token_type", 2)];
+        let tables = tables.map(|(name, rows)| twin.matrix(name, rows, hidden));
+        let norm = twin.norm_params("embeddings", hidden);
+        let x = twin.embeddings(tables, norm, hidden, 0.0);
+        let x = twin.first_rows(x);
+        let x = twin.pool(x, pooling);
+        twin.loss(x, 2, Objective::PLAIN);
+        let (batch, weights) = (examples(sizes, &vec![1; windows], windows, 2), weights(&twin, 3));
+        let run = |device: &Device| {
+            let mut executor = executor(&twin, &weights, capacity(&batch), Precision::F32, device);
+            let losses = executor.evaluate(&batch).unwrap();
+            executor.forward_backward(&batch, KEY, 1.0).unwrap();
+            let gradients: Vec<f32> = (0..weights.len()).flat_map(|index| executor.gradient(index).to_vec()).collect();
+            (losses, gradients)
+        };
+        let here = run(&Isa::Portable.into());
+        for gpu in emulated::gpus().into_iter().map(Device::Cuda) {
+            let there = run(&gpu);
+            for (ours, theirs) in here.0.iter().chain(&here.1).zip(there.0.iter().chain(&there.1)) {
+                assert!((ours - theirs).abs() < 1e-4 * (1.0 + ours.abs()), "{pooling}: {ours} on the CPU, {theirs}");
+            }
+        }
+    }
+}
+
+#[test]
+fn memory_is_taken_when_an_executor_is_made_and_as_planned() {
+    let Some(places) = emulated::places() else { return };
+    // Kernels are there, but no product has been measured yet.
+    let cache = emulated::folder().join("unmeasured");
+    let _ = std::fs::remove_dir_all(&cache);
+    std::fs::create_dir_all(&cache).unwrap();
+    std::os::unix::fs::symlink(places.cache.as_ref().unwrap().join("kernels"), cache.join("kernels")).unwrap();
+    let gpu = Gpu::open(0, &Places { cache: Some(cache), ..places }).unwrap();
+    let (device, graph, room) = (Device::Cuda(gpu), bert(SIZES).graph, Capacity { tokens: 4096, ..ROOM });
+    let planned = device.memory(&graph, &room, Precision::F32, Mode::Train).unwrap().total() as u64;
+    let before = card("taken");
+    let mut executor = Executor::on(&device, graph, room, Precision::F32, Mode::Train).unwrap();
+    executor.initialize(3);
+    let taken = card("taken") - before;
+    assert!(taken >= planned && taken < planned + planned / 100, "{taken} bytes are taken, {planned} were planned");
+    executor.forward_backward(&batch(SIZES, &[9, 4, 17], 2), KEY, 1.0).unwrap();
+    executor.finish().unwrap();
+    assert_eq!(card("taken"), before + taken, "a step takes memory");
 }
 
 #[test]

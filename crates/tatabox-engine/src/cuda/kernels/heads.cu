@@ -55,7 +55,7 @@ KERNEL(256) activate_backward(const E* d_out, const E* kept, E* d_x, u64 count, 
 #define MAXIMUM 1
 #define ATTENTION 2
 
-// What each row of an example counts for, together 1, into shared memory. A warp; `scores` has room for every row.
+// What each row of an example counts for, together 1. A warp; `scores` has room for every row.
 DEVICE void shares(u32 pooling, const E* x, u32 start, u32 end, u32 columns, const float* vector, u32 lane, float* scores) {
     if (pooling != ATTENTION) {
         for (u32 row = start + lane; row < end; row += 32) scores[row - start] = 1.0f / (float)(end - start);
@@ -77,10 +77,11 @@ DEVICE void shares(u32 pooling, const E* x, u32 start, u32 end, u32 columns, con
     __syncwarp();
 }
 
-// x [sequences, columns] to out [examples, columns]; an example without sequences gets zeros. A block (one warp) an example. Shared: a float a row of the example.
-KERNEL(32) pool_forward(u32 pooling, const E* x, const u32* examples, const float* vector, E* out, u32 columns) {
-    SHARED(float, scores);
+// x [sequences, columns] to out [examples, columns]; an example without sequences gets zeros. A block (one warp) an example. `room` has two floats a sequence: an
+// example may have more than shared memory has room for.
+KERNEL(32) pool_forward(u32 pooling, const E* x, const u32* examples, const float* vector, E* out, float* room, u32 columns) {
     const u32 lane = threadIdx.x, start = examples[blockIdx.x], end = examples[blockIdx.x + 1];
+    float* scores = room + 2 * start;
     if (pooling != MAXIMUM) shares(pooling, x, start, end, columns, vector, lane, scores);
     for (u32 column = lane; column < columns; column += 32) {
         float result = pooling == MAXIMUM && start < end ? -INFINITE : 0.0f;
@@ -93,11 +94,12 @@ KERNEL(32) pool_forward(u32 pooling, const E* x, const u32* examples, const floa
     }
 }
 
-// The gradient of x, and of the vector: partials [examples, columns]. Shared: two floats a row of the example.
-KERNEL(32) pool_backward(u32 pooling, const E* x, const u32* examples, const float* vector, const E* d_out, E* d_x, float* partials, u32 columns) {
-    SHARED(float, scores);
+// The gradient of x, and of the vector: partials [examples, columns]. `room` as in `pool_forward`.
+KERNEL(32) pool_backward(u32 pooling, const E* x, const u32* examples, const float* vector, const E* d_out, E* d_x, float* partials, float* room,
+                         u32 columns) {
     const u32 lane = threadIdx.x, start = examples[blockIdx.x], end = examples[blockIdx.x + 1], rows = end - start;
     const E* d = d_out + (u64)blockIdx.x * columns;
+    float* scores = room + 2 * start;
     if (pooling == MAXIMUM) {
         for (u32 column = lane; column < columns; column += 32) {
             u32 best = start;

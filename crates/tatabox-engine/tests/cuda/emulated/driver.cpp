@@ -468,14 +468,23 @@ int cublasLtMatmulPreferenceSetAttribute(Preference* preference, int attribute, 
     else if (attribute != 3 || size != 4) return 7;
     return 0;
 }
+// What an algorithm may refuse, here all of it is refused: biases of another type than the operands, or of rows that tensor cores do not like; products of a
+// certain depth; and for another depth each algorithm does only every second number of rows.
+static bool does(u64 algorithm, const Product* product, const Layout* a, const Layout* d, u64 depth) {
+    if (product->epilogue == 4 && (a->type != d->type || d->rows % (d->type == F32 ? 2 : 8) != 0)) return false;
+    return depth != 1009 && (depth != 13 || algorithm == 1 + d->columns % 2);
+}
 // An algorithm: its number, what its addresses must be multiples of, and the workspace that it needs.
-int cublasLtMatmulAlgoGetHeuristic(void*, const Product*, const Layout*, const Layout*, const Layout*, const Layout*, const Preference* preference, int wanted,
-                                   Candidate* found, int* count) {
+int cublasLtMatmulAlgoGetHeuristic(void*, const Product* product, const Layout* a, const Layout*, const Layout*, const Layout* d, const Preference* preference,
+                                   int wanted, Candidate* found, int* count) {
+    asked++;
     u32 alignment = 256;
     for (u32 one : preference->alignment) alignment = one < alignment ? one : alignment;
-    *count = wanted < 2 ? wanted : 2;
-    for (int i = 0; i < *count; i++) found[i] = Candidate{{u64(i + 1), alignment, preference->workspace}, preference->workspace, 0, 1.0f, {}};
-    return 0;
+    *count = 0;
+    for (u64 one = 1; one <= 2 && *count < wanted; one++)
+        if (does(one, product, a, d, product->transpose_a ? a->rows : a->columns))
+            found[(*count)++] = Candidate{{one, alignment, preference->workspace}, preference->workspace, 0, 1.0f, {}};
+    return *count > 0 ? 0 : 15;
 }
 
 static float at(const void* base, int type, size_t index) {
@@ -494,6 +503,7 @@ int cublasLtMatmul(void*, const Product* p, const float* alpha, u64 a, const Lay
     if (rows_a != m || rows_b != k || columns_b != n || la->type != lb->type || c != d) return 7;
     if (p->epilogue != 1 && p->epilogue != 4) return 15;
     if (p->epilogue == 4 && p->bias_type != -1 && p->bias_type != ld->type) return 15;
+    if (!does(algorithm[0], p, la, ld, k)) return 15;
     if ((algorithm[0] != 1 && algorithm[0] != 2) || workspace_bytes < 1024 || workspace_bytes < algorithm[2]) return 7;
     if ((a | b | c | (p->epilogue == 4 ? p->bias : 0)) % algorithm[1] != 0) stop("an algorithm for matrices that are better aligned");
     if (workspace % 256 != 0) stop("a workspace that is not aligned to 256 bytes");
