@@ -106,14 +106,13 @@ impl Compiler {
         let mut options = source.options(precision);
         options.push(format!("--gpu-architecture={}_{newest}", if exact { "sm" } else { "compute" }));
         let path = self.cache.as_deref().map(|cache| cache.join(self.file_name(source, &options)));
-        if let Some(image) = path.as_deref().and_then(|path| std::fs::read(path).ok()).filter(|image| !image.is_empty())
-        {
+        if let Some(image) = path.as_deref().and_then(|path| unsealed(std::fs::read(path).ok()?)) {
             return Ok(image);
         }
         let image = self.build(source, &options, exact)?;
         if let Some(path) = path {
             // A cache that cannot be written costs the next process some seconds, no more.
-            let _ = keep(&path, &image);
+            let _ = keep(&path, &sealed(image.clone()));
         }
         Ok(image)
     }
@@ -176,6 +175,26 @@ impl Compiler {
     }
 }
 
+fn seal_of(image: &[u8]) -> [u8; 8] {
+    let mut hasher = DefaultHasher::new();
+    image.hash(&mut hasher);
+    hasher.finish().to_le_bytes()
+}
+
+/// With a hash at its end: the driver is told no length, and reads as far as a damaged image says.
+fn sealed(mut image: Vec<u8>) -> Vec<u8> {
+    image.extend(seal_of(&image));
+    image
+}
+
+/// None for what is not whole.
+fn unsealed(mut file: Vec<u8>) -> Option<Vec<u8>> {
+    let (image, seal) = file.split_last_chunk::<8>()?;
+    let length = (*seal == seal_of(image)).then_some(image.len())?;
+    file.truncate(length);
+    Some(file)
+}
+
 /// Writes a file of the cache whole: another process may read or write it at the same time.
 pub(super) fn keep(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     if let Some(folder) = path.parent() {
@@ -185,4 +204,23 @@ pub(super) fn keep(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     #[expect(clippy::disallowed_methods, reason = "beside its place, and renamed into it: the engine has no tempfile")]
     std::fs::write(&scratch, bytes)?;
     std::fs::rename(&scratch, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_whole_is_not_taken() {
+        let (image, file) = (vec![1, 2, 3, 4], sealed(vec![1, 2, 3, 4]));
+        assert_eq!(unsealed(file.clone()), Some(image.clone()));
+        assert!((0..file.len()).all(|length| unsealed(file[..length].to_vec()).is_none()));
+        for at in 0..file.len() {
+            let mut other = file.clone();
+            other[at] ^= 4;
+            assert_eq!(unsealed(other), None, "{at}");
+        }
+        // As an older version kept it.
+        assert_eq!(unsealed(image), None);
+    }
 }

@@ -301,6 +301,22 @@ fn a_card_that_fails_is_an_error_and_no_panic() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "a file of this test alone")]
+fn a_damaged_kernel_in_the_cache_is_compiled_again() {
+    let Some(places) = emulated::places() else { return };
+    let cache = emulated::folder().join("damaged");
+    let _ = std::fs::remove_dir_all(&cache);
+    let compiler = KernelCompiler::open(&Places { cache: Some(cache.clone()), ..places }, None).unwrap();
+    let compile = || compiler.compile(KernelSource::Attention(16), Precision::F32, 80).unwrap();
+    let image = compile();
+    let file = std::fs::read_dir(cache.join("kernels")).unwrap().next().unwrap().unwrap().path();
+    let written = std::fs::read(&file).unwrap();
+    std::fs::write(&file, &written[..written.len() / 2]).unwrap();
+    assert_eq!(compile().len(), image.len());
+    assert_eq!(std::fs::read(&file).unwrap().len(), written.len());
+}
+
+#[test]
 fn an_example_of_any_number_of_windows_is_pooled_as_on_the_processor() {
     // 8 bytes a window were more than a block's shared memory from 6,145 windows on.
     let windows = 6200;
