@@ -83,7 +83,7 @@ pub fn start_on(
         frozen.write(&run.path(FROZEN))?;
     }
     let companions = companions(&config.tokenizer, &bert)?;
-    let tensors = crate::train::tensors(&mut executor);
+    let tensors = crate::train::tensors(&executor)?;
     run.checkpoints().write(&State::default(), &tensors, &companions)?;
     run.publish(0, &companions)?;
     let events = EventWriter::create(run.dir())?;

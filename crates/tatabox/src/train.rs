@@ -47,15 +47,19 @@ pub struct Trainer {
 }
 
 /// All tensors of a checkpoint.
-pub fn tensors(executor: &mut Executor) -> Tensors<'_> {
-    let executor = &*executor;
+///
+/// # Errors
+/// The GPU that holds them failed.
+pub fn tensors(executor: &Executor) -> Result<Tensors<'_>> {
     let weights = executor.specs().iter().enumerate();
     let weights =
         weights.map(|(index, spec)| Tensor { name: &spec.name, shape: &spec.shape, values: executor.param(index) });
-    Tensors {
+    let tensors = Tensors {
         weights: weights.collect(),
         moments: (0..executor.specs().len()).map(|index| executor.moments(index)).collect(),
-    }
+    };
+    executor.check()?;
+    Ok(tensors)
 }
 
 /// Seconds since 1970.
@@ -244,7 +248,7 @@ impl Trainer {
 
     fn save(&mut self, observer: &mut dyn Observer) -> Result<()> {
         let (checkpoints, step) = (self.run.checkpoints(), self.state.step);
-        let path = checkpoints.write(&self.state, &tensors(&mut self.executor), &self.companions)?;
+        let path = checkpoints.write(&self.state, &tensors(&self.executor)?, &self.companions)?;
         self.run.publish(step, &self.companions)?;
         checkpoints.prune(self.config.checkpoint.keep, self.state.best.map(|best| best.step))?;
         observer.saved(step, &path);

@@ -191,7 +191,7 @@ fn tune(shell: &Shell, case: &Case) -> Tuned {
     let fit = Fit::new(&pretrained, &config, lesson).unwrap();
     let (init, tuned) = (format!("{name}-init"), format!("{name}-tuned"));
     std::fs::create_dir(shell.path(&init)).unwrap();
-    let weights = fit.weights();
+    let weights = fit.weights().unwrap();
     let tensors: Vec<Tensor<'_>> = (fit.specs().zip(&weights))
         .map(|(spec, values)| Tensor { name: &spec.name, shape: &spec.shape, values })
         .collect();

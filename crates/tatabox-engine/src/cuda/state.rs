@@ -355,9 +355,7 @@ impl State {
 
     /// Copies a batch to the card, laid out for the kernels.
     fn begin(&mut self, batch: &Batch, train: Option<(StepKey, f32)>, answers: bool) -> Result<()> {
-        if let Some(error) = self.broken.take() {
-            return Err(error);
-        }
+        self.check()?;
         batch.check(&self.capacity, &self.graph, answers)?;
         self.gpu.driver.bind()?;
         self.input.prepare(batch, &self.plan.head, self.graph.positions, train.is_some());
@@ -627,6 +625,11 @@ impl State {
     pub fn finish(&mut self) -> Result<()> {
         self.gpu.driver.bind()?;
         self.stream.wait()?;
+        self.check()
+    }
+
+    /// The failure that could not be returned where it came up.
+    pub fn check(&self) -> Result<()> {
         self.broken.take().map_or(Ok(()), Err)
     }
 

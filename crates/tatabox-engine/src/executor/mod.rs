@@ -206,6 +206,14 @@ impl Executor {
         each!(&mut self.inner, state => state.profile.clear(), gpu => gpu.reset_profile());
     }
 
+    /// Whether what was read was there: a GPU that fails gives NaN for weights and moments, and says so here. To be asked before they are written to a disk.
+    ///
+    /// # Errors
+    /// The GPU failed.
+    pub fn check(&self) -> Result<()> {
+        if let Inner::Cuda(gpu) = &self.inner { gpu.check() } else { Ok(()) }
+    }
+
     /// Waits until everything that was asked for is done: a GPU works while its caller goes on.
     ///
     /// # Errors

@@ -277,7 +277,7 @@ fn sizes_that_refuse_the_algorithm_of_their_like_are_decided_once() {
 fn a_card_that_fails_is_an_error_and_no_panic() {
     for gpu in emulated::emulated().into_iter().map(Device::Cuda) {
         let batch = batch(SIZES, &[9, 4, 17], 2);
-        for ask in 0..3 {
+        for ask in 0..4 {
             let mut executor = on(&gpu, Precision::F32);
             executor.forward_backward(&batch, KEY, 1.0).unwrap();
             card("break");
@@ -289,6 +289,7 @@ fn a_card_that_fails_is_an_error_and_no_panic() {
             let error = match ask {
                 0 => executor.finish().unwrap_err(),
                 1 => executor.forward_backward(&batch, KEY, 1.0).unwrap_err(),
+                2 => executor.check().unwrap_err(),
                 _ => executor.evaluate(&batch).unwrap_err(),
             };
             assert!(error.to_string().contains("copying from the GPU failed"), "{error}");

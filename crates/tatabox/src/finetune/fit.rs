@@ -222,9 +222,12 @@ impl<'a> Fit<'a> {
     }
 
     /// The weights that count, as the ops read them, in the order of the classifier's parameters: the best epoch's, or the newest.
-    pub fn weights(&self) -> Vec<Vec<f32>> {
+    ///
+    /// # Errors
+    /// The GPU that holds them failed.
+    pub fn weights(&self) -> Result<Vec<Vec<f32>>> {
         match &self.best {
-            Some(best) => best.clone(),
+            Some(best) => Ok(best.clone()),
             None => self.newest(),
         }
     }
@@ -234,9 +237,11 @@ impl<'a> Fit<'a> {
         self.executor.specs().iter().filter(|spec| !spec.name.contains(".lora_"))
     }
 
-    fn newest(&self) -> Vec<Vec<f32>> {
+    fn newest(&self) -> Result<Vec<Vec<f32>>> {
         // Updates were added to the graph after all parameters of the model.
-        (0..self.specs().count()).map(|index| self.executor.effective(index).to_vec()).collect()
+        let weights = (0..self.specs().count()).map(|index| self.executor.effective(index).to_vec()).collect();
+        self.executor.check()?;
+        Ok(weights)
     }
 
     /// True when training ends: all steps are done, or no epoch was better for too long.
@@ -358,7 +363,7 @@ impl<'a> Fit<'a> {
         };
         if best && self.choosing() {
             // The next epoch overwrites them.
-            self.best = Some(self.newest());
+            self.best = Some(self.newest()?);
         }
         self.state.epochs.push(epoch);
         observer.epoch(self.state.epochs.last().expect("it was pushed"));

@@ -22,10 +22,11 @@ use super::page::Page;
 use super::pretrained::Pretrained;
 use super::record::{Record, outputs_of};
 use super::{FinetuneConfig, Source};
-use crate::checkpoint::{MODEL, Tensors, companions};
+use crate::checkpoint::{MODEL, companions};
 use crate::error::{Error, Result};
 use crate::learner::Lesson;
 use crate::run::{DATASET, FINETUNE, METRICS, Run, check_vacant};
+use crate::train::tensors;
 use crate::weights::{Head, Tensor, read_weights, wanted, write_weights};
 
 /// How it came out; its presence makes a fine-tuning complete.
@@ -279,7 +280,7 @@ impl Work<'_> {
     }
 
     fn write_model(&self, fit: &Fit<'_>) -> Result<()> {
-        let weights = fit.weights();
+        let weights = fit.weights()?;
         let tensors: Vec<Tensor<'_>> = (fit.specs().zip(&weights))
             .map(|(spec, values)| Tensor { name: &spec.name, shape: &spec.shape, values })
             .collect();
@@ -291,15 +292,7 @@ impl Work<'_> {
 
     fn save(&self, fit: &mut Fit<'_>) -> Result<()> {
         let state = fit.state().clone();
-        let executor = &*fit.executor();
-        let specs = executor.specs().iter().enumerate();
-        let tensors = Tensors {
-            weights: specs
-                .clone()
-                .map(|(index, spec)| Tensor { name: &spec.name, shape: &spec.shape, values: executor.param(index) })
-                .collect(),
-            moments: specs.map(|(index, _)| executor.moments(index)).collect(),
-        };
+        let tensors = tensors(fit.executor())?;
         let checkpoints = self.run.checkpoints();
         checkpoints.write(
             &state,

@@ -57,7 +57,7 @@ impl Learner for FineTuner {
         let bert = self.config.bert(&self.pretrained.config);
         let epochs = fit.state().epochs.len() as u32;
         let best_epoch = fit.state().best().map_or(epochs, |best| best.epoch as u32);
-        let weights = fit.weights();
+        let weights = fit.weights()?;
         // Its training memory is free before the classifier takes its own.
         drop(fit);
         let mut classifier = Classifier::with_weights(&record, bert, &weights, self.config.precision())?;
