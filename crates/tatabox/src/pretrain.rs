@@ -65,7 +65,7 @@ pub fn start_on(
     prepared.notes.iter().for_each(|note| observer.message(note));
     observer.planned(&prepared.plan);
     check_space(&prepared.plan, &prepared.config, request.output)?;
-    let Prepared { config, bert, mut executor, frozen, learned, strategy, plan, .. } = prepared;
+    let Prepared { config, bert, executor, frozen, learned, strategy, plan, .. } = prepared;
     let training = sampler(&config, &request.genome, Part::Train)?;
     let baselines = match &frozen {
         Some(frozen) => baselines(&request.genome, training.held_out(), config.data.strands == "both", frozen)?,
