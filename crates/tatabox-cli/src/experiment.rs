@@ -12,7 +12,7 @@ use crate::ui;
 
 /// Where the results go, and in which form they are printed.
 #[derive(Debug, clap::Args)]
-pub struct Place {
+pub struct PlaceArgs {
     /// The directory of the results; what is finished there is kept, and more can be added to it
     #[arg(short, long, value_name = "DIR", required_unless_present = "resume", conflicts_with = "resume")]
     output: Option<PathBuf>,
@@ -32,7 +32,7 @@ pub enum Begin<'a> {
     Resume(&'a Path),
 }
 
-impl Place {
+impl PlaceArgs {
     /// Whether to begin or to go on, and where.
     pub fn begin(&self) -> Begin<'_> {
         match (&self.resume, &self.output) {

@@ -10,7 +10,7 @@ use tatabox::trial;
 
 use super::fewshot::models;
 use super::finetune::keys;
-use crate::experiment::{Begin, Place};
+use crate::experiment::{Begin, PlaceArgs};
 use crate::failure::Refusal;
 use crate::settings::{RecipeArgs, Settings};
 use crate::signals::Stop;
@@ -58,7 +58,7 @@ pub struct Args {
     #[arg(long, conflicts_with = "resume")]
     pub without_baselines: bool,
     #[command(flatten)]
-    pub place: Place,
+    pub place: PlaceArgs,
 }
 
 /// Measures to the end or to a signal.

@@ -10,7 +10,7 @@ use tatabox::experiment::Outcome;
 use tatabox::observer::{Observer, Progress};
 use tatabox_core::score::Scores;
 
-use crate::experiment::{self as cli, Begin};
+use crate::experiment::{Begin, PlaceArgs};
 use crate::failure::Refusal;
 use crate::settings::{RecipeArgs, Settings, check_recipe_is_there, names};
 use crate::signals::Stop;
@@ -23,7 +23,7 @@ pub struct Args {
     #[arg(value_name = "GENOME", required_unless_present = "resume", conflicts_with = "resume")]
     pub genome: Vec<PathBuf>,
     #[command(flatten)]
-    pub place: cli::Place,
+    pub place: PlaceArgs,
     #[command(flatten)]
     pub recipe: RecipeArgs,
     /// A file with more arms: `[arms.NAME]` tables of recipe keys, as the recipe itself may have

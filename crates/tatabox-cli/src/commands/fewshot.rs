@@ -9,7 +9,7 @@ use tatabox_core::assess::Metric;
 
 use super::data::named;
 use super::finetune::{Labelled, keys};
-use crate::experiment::{Begin, Place};
+use crate::experiment::{Begin, PlaceArgs};
 use crate::failure::Refusal;
 use crate::settings::{RecipeArgs, Settings, names};
 use crate::signals::Stop;
@@ -56,7 +56,7 @@ pub struct Args {
     #[command(flatten)]
     pub recipe: RecipeArgs,
     #[command(flatten)]
-    pub place: Place,
+    pub place: PlaceArgs,
 }
 
 /// Evaluates to the end or to a signal.
