@@ -19,7 +19,6 @@ import argparse
 import os
 import shutil
 import signal
-import subprocess
 from pathlib import Path
 
 from check import PACK, Check
