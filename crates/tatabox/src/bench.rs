@@ -201,9 +201,13 @@ impl StepBench {
                 return Ok(losses.iter().map(|nats| f64::from(*nats)).sum::<f64>() / losses.len() as f64);
             }
             executor.zero_gradients();
-            let masked = batch.labels.len().max(1) as f64;
-            let key = StepKey { seed: 0, step: step as u64, micro_step: 0 };
-            let loss = executor.forward_backward(batch, key, (1.0 / masked) as f32)? / masked;
+            let masked = |step: usize| batches[step].labels.len().max(1) as f64;
+            let key = |step: usize| StepKey { seed: 0, step: step as u64, micro_step: 0 };
+            let scale = |step: usize| (1.0 / masked(step)) as f32;
+            let loss = executor.forward_backward(batch, key(step), scale(step))? / masked(step);
+            if let Some(next) = batches.get(step + 1) {
+                executor.prepare(next, key(step + 1), scale(step + 1))?;
+            }
             executor.optimizer_step(&AdamW {
                 lr: 1e-4,
                 beta1: 0.9,

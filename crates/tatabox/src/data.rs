@@ -32,6 +32,14 @@ pub struct StepData {
     pub sums: Sums,
 }
 
+impl StepData {
+    /// What losses are multiplied with: the mean over all masked tokens of the step, however it is cut, as transformers computes it with
+    /// `num_items_in_batch`.
+    pub fn loss_scale(&self) -> f32 {
+        1.0 / self.sums.masked.max(1) as f32
+    }
+}
+
 /// Makes the data of any step of a run.
 pub struct Batches {
     sampler: Sampler,

@@ -104,13 +104,16 @@ impl Trainer {
         let steps = self.config.train.steps;
         std::thread::scope(|scope| {
             let ahead = batches.ahead(scope, self.state.step + 1..=steps);
+            let mut upcoming = None;
             while self.state.step < steps {
                 if stop.load(Ordering::Relaxed) {
                     return self.save_stopped(observer);
                 }
-                let data = ahead.recv().expect("the thread sends every step up to the last");
+                let wait = || ahead.recv().expect("the thread sends every step up to the last");
+                let data: StepData = upcoming.take().unwrap_or_else(wait);
+                upcoming = ahead.try_recv().ok();
                 let start = Instant::now();
-                let Some(result) = self.step(&data, stop)? else {
+                let Some(result) = self.step(&data, upcoming.as_ref(), stop)? else {
                     return self.save_stopped(observer);
                 };
                 self.account(&data, &result, start.elapsed().as_secs_f64(), observer)?;
@@ -122,19 +125,20 @@ impl Trainer {
         Ok(self.outcome())
     }
 
-    /// One optimizer step; `None` if it was stopped on the way, and then weights and moments are as before.
-    fn step(&mut self, data: &StepData, stop: &AtomicBool) -> Result<Option<StepResult>> {
+    /// One optimizer step; `None` if it was stopped on the way, and then weights and moments are as before. `upcoming` is the next one's data, if it is there yet.
+    fn step(&mut self, data: &StepData, upcoming: Option<&StepData>, stop: &AtomicBool) -> Result<Option<StepResult>> {
         let train = &self.config.train;
+        let key = |step: u64, micro_step: u64| StepKey { seed: self.config.seed, step, micro_step };
         let mut sums = data.sums;
         self.executor.zero_gradients();
-        // The mean over all masked tokens of the step, however it is cut, as transformers computes it with `num_items_in_batch`.
-        let scale = 1.0 / sums.masked.max(1) as f32;
         for (micro_step, batch) in (0..).zip(&data.batches) {
             if stop.load(Ordering::Relaxed) {
                 return Ok(None);
             }
-            let key = StepKey { seed: self.config.seed, step: data.step, micro_step };
-            sums.nats += self.executor.forward_backward(batch, key, scale)?;
+            sums.nats += self.executor.forward_backward(batch, key(data.step, micro_step), data.loss_scale())?;
+        }
+        if let Some((data, first)) = upcoming.and_then(|data| Some((data, data.batches.first()?))) {
+            self.executor.prepare(first, key(data.step, 0), data.loss_scale())?;
         }
         let learning_rate = self.config.schedule().rate(data.step);
         let check = |what: &'static str, value: f64| {

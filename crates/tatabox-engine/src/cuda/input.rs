@@ -1,7 +1,8 @@
 //! What a pass reads besides weights: a batch, laid out for the kernels, as one block of words that is copied to the card in one go.
 //!
 //! Small batches are filled up to one of a few sizes, so that their launches can be recorded once and repeated: with sequences that nobody asks anything about, and
-//! with rows of heads that cost nothing. Neither changes a number of the others.
+//! with rows of heads that cost nothing. Neither changes a number of the others. What depends on their lengths and tokens besides (tiles, pieces, keys) has the most
+//! that so many tokens and sequences can have: the kernels pass over what is too much.
 
 use crate::batch::{Batch, Capacity};
 use crate::graph::Rows;
@@ -95,6 +96,8 @@ pub(super) struct HeadShape {
     pub outputs: usize,
     /// Whether answers are numbers.
     pub has_targets: bool,
+    /// Rows of the word, position and token type tables; a sequence is no longer than positions go.
+    pub tables: [usize; 3],
     /// Keys of a block of attention's backward.
     pub key_tile: usize,
     pub nodes: usize,
@@ -154,9 +157,9 @@ impl Table {
 }
 
 impl Input {
-    /// Counts and sorts a checked batch. `positions` is the length of the position table: the longest sequence.
-    pub fn prepare(&mut self, batch: &Batch, head: &HeadShape, positions: usize, train: bool) {
-        let tokens = batch.input_ids.len();
+    /// Counts and sorts a checked batch.
+    pub fn prepare(&mut self, batch: &Batch, head: &HeadShape, train: bool) {
+        let (tokens, positions) = (batch.input_ids.len(), head.tables[1].max(1));
         let small = tokens <= RECORDED_TOKENS;
         let fill = |size: usize| if small { filled(size) } else { size };
         let padded = fill(tokens);
@@ -177,15 +180,15 @@ impl Input {
             self.key_tiles.extend((0..length).step_by(head.key_tile).map(tile));
         };
         batch.offsets.windows(2).for_each(|pair| sequence(pair[0] as usize, pair[1] as usize));
-        (tokens..padded).step_by(positions.max(1)).for_each(|start| sequence(start, (start + positions).min(padded)));
+        (tokens..padded).step_by(positions).for_each(|start| sequence(start, (start + positions).min(padded)));
         self.prepare_examples(batch, fill);
         let mut shape = Shape {
             tokens: padded,
             masked: fill(batch.masked_rows.len()),
             sequences: fill(batch.sequences()),
             examples: self.examples.len() - 1,
-            query_tiles: fill(self.query_tiles.len()),
-            key_tiles: fill(self.key_tiles.len()),
+            query_tiles: self.query_tiles.len(),
+            key_tiles: self.key_tiles.len(),
             train,
             ..Shape::default()
         };
@@ -194,9 +197,16 @@ impl Input {
             let keys = [&self.ids[..tokens], &self.positions[..tokens], &self.types[..tokens]];
             for (index, (table, keys)) in self.tables.iter_mut().zip(keys).enumerate() {
                 table.gather(keys);
-                shape.pieces[index] = fill(table.pieces.len());
-                shape.keys[index] = fill(table.keys.len());
+                shape.pieces[index] = table.pieces.len();
+                shape.keys[index] = table.keys.len();
             }
+        }
+        if small {
+            // At most one tile or piece of a sequence or key is not full; the filling is less than 8 tokens, or an eighth.
+            let sequences = shape.sequences + (padded / 8).max(8).div_ceil(positions);
+            let tiles = |tile: usize| filled((padded / tile + sequences).min(padded));
+            (shape.query_tiles, shape.key_tiles) = (tiles(TILE), tiles(head.key_tile));
+            (shape.pieces, shape.keys) = most_keys(head, padded, train);
         }
         self.shape = shape;
         self.layout = lay_out(&shape, head);
@@ -281,6 +291,13 @@ impl Input {
     }
 }
 
+/// The most pieces and keys that so many tokens can have in each table.
+fn most_keys(head: &HeadShape, tokens: usize, train: bool) -> ([usize; 3], [usize; 3]) {
+    let keys = head.tables.map(|rows| if train { rows.min(tokens) } else { 0 });
+    let pieces = keys.map(|keys| if keys > 0 { filled(keys + tokens / PIECE + 1) } else { 0 });
+    (pieces, keys.map(filled))
+}
+
 fn lay_out(shape: &Shape, head: &HeadShape) -> Layout {
     let mut end = 0;
     // Parts begin at multiples of 16 bytes.
@@ -317,11 +334,11 @@ fn lay_out(shape: &Shape, head: &HeadShape) -> Layout {
 }
 
 /// The largest shape of a capacity, for the sizes of buffers: what a batch of any lengths cannot exceed.
-pub(super) fn largest(capacity: Capacity, head: &HeadShape, table_rows: [usize; 3], train: bool) -> (Shape, usize) {
+pub(super) fn largest(capacity: Capacity, head: &HeadShape, train: bool) -> (Shape, usize) {
     let room = roomy(capacity);
     let tokens = room.tokens;
+    let (pieces, keys) = most_keys(head, tokens, train);
     // A sequence has at least one token.
-    let keys = |rows: usize| filled(rows.min(tokens));
     let shape = Shape {
         tokens,
         masked: room.masked,
@@ -329,8 +346,8 @@ pub(super) fn largest(capacity: Capacity, head: &HeadShape, table_rows: [usize; 
         examples: filled(tokens + 1),
         query_tiles: filled(tokens),
         key_tiles: filled(tokens),
-        pieces: table_rows.map(|rows| if train { filled(rows.min(tokens) + tokens / PIECE + 1) } else { 0 }),
-        keys: table_rows.map(|rows| if train { keys(rows) } else { 0 }),
+        pieces,
+        keys,
         train,
     };
     let head_rows = if head.rows == Rows::Masked {
@@ -346,7 +363,8 @@ pub(super) fn largest(capacity: Capacity, head: &HeadShape, table_rows: [usize; 
 mod tests {
     use super::*;
 
-    const HEAD: HeadShape = HeadShape { rows: Rows::Masked, outputs: 10, has_targets: false, key_tile: 64, nodes: 3 };
+    const HEAD: HeadShape =
+        HeadShape { rows: Rows::Masked, outputs: 10, has_targets: false, tables: [10, 80, 2], key_tile: 64, nodes: 3 };
 
     fn batch() -> Batch {
         let mut batch = Batch::default();
@@ -375,7 +393,7 @@ mod tests {
     #[test]
     fn the_filling_asks_nothing_and_its_sequences_fit_the_positions() {
         let (batch, mut input) = (batch(), Input::default());
-        input.prepare(&batch, &HEAD, 80, true);
+        input.prepare(&batch, &HEAD, true);
         assert_eq!((input.shape.tokens, input.shape.masked, input.shape.sequences), (80, 8, 8));
         assert_eq!(input.positions[73..], [0, 1, 2, 3, 4, 5, 6]);
         let mut words = vec![7; input.layout.end];
@@ -395,16 +413,48 @@ mod tests {
                 let mut batch = Batch::default();
                 lengths.iter().for_each(|length| batch.push((0..*length as u32).map(|id| id % 10), [(0, 1)]));
                 let capacity = Capacity { tokens: 73, masked: batch.masked_rows.len(), sequences: lengths.len() };
-                let (shape, words) = largest(capacity, &head, [10, 100, 2], true);
+                let (shape, words) = largest(capacity, &head, true);
                 let mut input = Input::default();
-                input.prepare(&batch, &head, 100, true);
+                input.prepare(&batch, &head, true);
                 assert!(input.layout.end <= words, "{lengths:?}: {} words of {words}", input.layout.end);
                 for which in 0..3 {
-                    assert!(input.shape.pieces[which] <= shape.pieces[which], "{lengths:?}");
+                    let (asked, there) = (&input.shape, &input.tables[which]);
+                    assert!(asked.pieces[which] <= shape.pieces[which], "{lengths:?}");
+                    assert!(asked.pieces[which] >= there.pieces.len() && asked.keys[which] >= there.keys.len());
                 }
+                assert!(input.shape.query_tiles >= input.query_tiles.len(), "{lengths:?}");
+                assert!(input.shape.key_tiles >= input.key_tiles.len(), "{lengths:?}");
                 assert!(input.shape.rows(head.rows) <= shape.rows(head.rows), "{lengths:?}");
                 assert!(input.shape.tokens <= shape.tokens && input.shape.masked <= shape.masked);
             }
         }
+    }
+
+    #[test]
+    fn batches_of_a_mix_of_lengths_repeat_their_launches() {
+        // 200 batches of four sequences, every second one of any length up to 512, 15 % masked, of 6-mers, as `tatabox bench step --lengths mix` draws them. By the
+        // counts of each batch's own tiles, pieces and keys they were of 44 shapes, each of which is recorded on its own; by the most that there can be,
+        // of 29.
+        let head = HeadShape { tables: [4101, 512, 2], outputs: 4101, ..HEAD };
+        let draw = |counter: u64| {
+            let z = (counter + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+            (z ^ (z >> 29)).wrapping_mul(0xBF58_476D_1CE4_E5B9) >> 33
+        };
+        let (mut shapes, mut input) = (std::collections::BTreeSet::new(), Input::default());
+        for sequence in (0..800u64).step_by(4) {
+            let mut batch = Batch::default();
+            for index in sequence..sequence + 4 {
+                let length = if index % 2 == 0 { 512 } else { 16 + draw(index) as u32 % 497 };
+                let of = |position: u32| draw(index << 20 | u64::from(position) | 1 << 40);
+                let masked = (0..length).filter(|position| of(position + 512) % 100 < 15);
+                batch.push(
+                    (0..length).map(|position| 5 + of(position) as u32 % 4096),
+                    masked.map(|position| (position, 7)),
+                );
+            }
+            input.prepare(&batch, &head, true);
+            shapes.insert(input.shape);
+        }
+        assert!(shapes.len() <= 29, "{} shapes", shapes.len());
     }
 }

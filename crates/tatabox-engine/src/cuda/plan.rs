@@ -60,11 +60,11 @@ impl Plan {
             rows: head.rows,
             outputs: head.outputs,
             has_targets,
+            tables: [graph.vocabulary, graph.positions, graph.token_types],
             key_tile: key_tile(precision),
             nodes: graph.nodes.len(),
         };
-        let tables = [graph.vocabulary, graph.positions, graph.token_types];
-        let (largest, input_words) = input::largest(*capacity, &shape, tables, train);
+        let (largest, input_words) = input::largest(*capacity, &shape, train);
         let room =
             Capacity { tokens: largest.tokens, masked: largest.masked, sequences: input::roomy(*capacity).sequences };
         let slots = Slots::plan(&planned, &room, mode);

@@ -81,6 +81,8 @@ pub(crate) struct State {
     /// Two blocks in turn, so that one is written while the other is copied.
     staged: [(Pinned, Event); 2],
     turn: usize,
+    /// The batch that was laid out before its time, with what for.
+    upcoming: Option<(Batch, StepKey, f32)>,
     step_staged: Pinned,
     results: Pinned,
     arrived: Event,
@@ -140,6 +142,7 @@ impl State {
             input: Input::default(),
             staged: [staged()?, staged()?],
             turn: 0,
+            upcoming: None,
             step_staged: Pinned::new(&gpu.driver, 32)?,
             results: Pinned::new(&gpu.driver, 16)?,
             arrived: Event::new(&gpu.driver, false)?,
@@ -353,20 +356,37 @@ impl State {
         self.note(filled);
     }
 
-    /// Copies a batch to the card, laid out for the kernels.
-    fn begin(&mut self, batch: &Batch, train: Option<(StepKey, f32)>, answers: bool) -> Result<()> {
-        self.check()?;
+    /// Lays a batch out for the kernels, in memory that the card reads.
+    fn lay_out(&mut self, batch: &Batch, train: Option<(StepKey, f32)>, answers: bool) -> Result<()> {
         batch.check(&self.capacity, &self.graph, answers)?;
         self.gpu.driver.bind()?;
-        self.input.prepare(batch, &self.plan.head, self.graph.positions, train.is_some());
+        self.input.prepare(batch, &self.plan.head, train.is_some());
         self.turn = 1 - self.turn;
         let (staged, copied) = &mut self.staged[self.turn];
         copied.wait()?;
-        let words = self.input.layout.end;
         let (key, scale) = train.unwrap_or_default();
         let keys = (0..self.graph.nodes.len()).map(|node| key.of_op(node));
         self.input.write(batch, &self.plan.head, keys, scale, staged.words());
-        self.stream.upload(staged, words, self.block.at())?;
+        Ok(())
+    }
+
+    pub fn prepare(&mut self, batch: &Batch, key: StepKey, loss_scale: f32) -> Result<()> {
+        self.upcoming = None;
+        self.lay_out(batch, Some((key, loss_scale)), true)?;
+        self.upcoming = Some((batch.clone(), key, loss_scale));
+        Ok(())
+    }
+
+    /// Copies a batch to the card, laid out for the kernels.
+    fn begin(&mut self, batch: &Batch, train: Option<(StepKey, f32)>, answers: bool) -> Result<()> {
+        let is_this = |(of, key, scale): (Batch, StepKey, f32)| Some((key, scale)) == train && of == *batch;
+        if !self.upcoming.take().is_some_and(is_this) {
+            self.lay_out(batch, train, answers)?;
+        }
+        self.check()?;
+        self.gpu.driver.bind()?;
+        let (staged, copied) = &self.staged[self.turn];
+        self.stream.upload(staged, self.input.layout.end, self.block.at())?;
         self.stream.record_event(copied)
     }
 

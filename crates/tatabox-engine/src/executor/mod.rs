@@ -168,6 +168,15 @@ impl Executor {
         }), gpu => gpu.forward_backward(batch, key, loss_scale))
     }
 
+    /// Says what the next [`Executor::forward_backward`] will be asked for, so that a GPU's batch is laid out while the card is still at work: to be called between
+    /// the last `forward_backward` of a step and [`Executor::optimizer_step`], which waits for the card. On the processor there is nothing to do.
+    ///
+    /// # Errors
+    /// If the batch does not fit the capacity or the model.
+    pub fn prepare(&mut self, batch: &Batch, key: StepKey, loss_scale: f32) -> Result<()> {
+        if let Inner::Cuda(gpu) = &mut self.inner { gpu.prepare(batch, key, loss_scale) } else { Ok(()) }
+    }
+
     /// The loss of each row of the head, without dropout: nats of a masked token, or the loss of an example, `[rows]`.
     ///
     /// # Errors

@@ -152,6 +152,42 @@ fn ten_runs_have_the_same_bytes() {
 }
 
 #[test]
+fn batches_that_are_prepared_change_no_byte() {
+    let batches = [[9usize, 4, 17], [9, 4, 17], [30, 1, 2], [5, 9, 9]].map(|lengths| batch(SIZES, &lengths, 2));
+    let scale = |batch: &Batch| 1.0 / batch.labels.len() as f32;
+    let run = |gpu: &Device, between: &mut dyn FnMut(&mut Executor, u64)| {
+        let mut executor = on(gpu, Precision::F32);
+        let losses: Vec<f64> = (0..8)
+            .map(|step: u64| {
+                let batch = &batches[step as usize % 4];
+                executor.zero_gradients();
+                let loss = executor.forward_backward(batch, StepKey { step, ..KEY }, scale(batch)).unwrap();
+                between(&mut executor, step + 1);
+                executor.optimizer_step(&adamw(step + 1));
+                loss
+            })
+            .collect();
+        let weights: Vec<Vec<f32>> = (0..executor.specs().len()).map(|index| executor.param(index).to_vec()).collect();
+        (losses, weights)
+    };
+    for gpu in emulated::gpus().into_iter().map(Device::Cuda) {
+        let prepare = |executor: &mut Executor, step: u64, of: usize| {
+            executor.prepare(&batches[of % 4], StepKey { step, ..KEY }, scale(&batches[step as usize % 4])).unwrap();
+        };
+        let plain = run(&gpu, &mut |_, _| ());
+        assert!(run(&gpu, &mut |executor, step| prepare(executor, step, step as usize)) == plain, "{gpu:?}");
+        // Another batch than comes, another step, and something in between: it is made anew.
+        assert!(run(&gpu, &mut |executor, step| prepare(executor, step, step as usize + 1)) == plain, "{gpu:?}");
+        assert!(run(&gpu, &mut |executor, step| prepare(executor, step + 4, step as usize)) == plain, "{gpu:?}");
+        let evaluated = run(&gpu, &mut |executor, step| {
+            prepare(executor, step, step as usize);
+            executor.evaluate(&batches[2]).unwrap();
+        });
+        assert!(evaluated == plain, "{gpu:?}");
+    }
+}
+
+#[test]
 fn an_evaluating_executor_equals_the_training_one_without_its_gradients() {
     for gpu in emulated::gpus().into_iter().map(Device::Cuda) {
         let (twin, batch) = (bert(SIZES), batch(SIZES, &[70, 1, 30], 3));

@@ -121,8 +121,8 @@ impl Suite {
             .filter(|name| !name.is_empty())
             .collect();
         if let Some(word) = words.iter().find(|word| !known.contains(&word.as_str())) {
-            let mut all = known.clone();
-            all.dedup();
+            let mut seen = std::collections::BTreeSet::new();
+            let all: Vec<&str> = known.iter().copied().filter(|name| seen.insert(*name)).collect();
             return Err(Error::Recipe {
                 place: "--only".to_string(),
                 what: format!("suite {} has no data set and no group `{word}`", self.name),

@@ -148,6 +148,18 @@ pub struct Fit<'a> {
     memory_bytes: u64,
     /// The weights of the best epoch, as the ops read them, where that is not the newest.
     best: Option<Vec<Vec<f32>>>,
+    /// The next step's data, made while a GPU was at work on the last.
+    upcoming: Option<StepData>,
+}
+
+/// What one optimizer step learns from.
+struct StepData {
+    step: u64,
+    /// Examples of the step.
+    examples: usize,
+    batches: Vec<Batch>,
+    /// What the sum of the losses is divided by: the weights of the examples.
+    divisor: f64,
 }
 
 impl<'a> Fit<'a> {
@@ -181,6 +193,7 @@ impl<'a> Fit<'a> {
             steps,
             memory_bytes,
             best: None,
+            upcoming: None,
         })
     }
 
@@ -213,7 +226,7 @@ impl<'a> Fit<'a> {
 
     /// Puts it where another one stood; its tensors are set through [`Fit::executor`], and the best weights here, if they are not the newest.
     pub fn restore(&mut self, state: FitState, best: Option<Vec<Vec<f32>>>) {
-        (self.state, self.best) = (state, best);
+        (self.state, self.best, self.upcoming) = (state, best, None);
     }
 
     /// Steps of the whole fitting.
@@ -269,11 +282,7 @@ impl<'a> Fit<'a> {
             if stop.load(Ordering::Relaxed) {
                 return Ok(Pause::Step);
             }
-            let in_epoch = self.state.step % self.steps_per_epoch;
-            let batch_size = self.config.train.batch_size as usize;
-            let first = in_epoch as usize * batch_size;
-            let examples = &order[first..(first + batch_size).min(order.len())];
-            if !self.step(examples, stop, observer)? {
+            if !self.step(&order, stop, observer)? {
                 return Ok(Pause::Step);
             }
             let end = self.state.step.is_multiple_of(self.steps_per_epoch) || self.state.step == self.steps;
@@ -288,28 +297,46 @@ impl<'a> Fit<'a> {
         }
     }
 
-    /// One optimizer step on these examples; false if it was stopped on the way, and then nothing changed.
-    fn step(&mut self, examples: &[usize], stop: &AtomicBool, observer: &mut dyn FitObserver) -> Result<bool> {
-        let start = Instant::now();
-        let epoch = self.state.step / self.steps_per_epoch;
-        let step = self.state.step + 1;
+    /// The data of a step, from 1, of the epoch that has this order.
+    fn data(&self, step: u64, order: &[usize]) -> Result<StepData> {
+        let (epoch, in_epoch) = ((step - 1) / self.steps_per_epoch, (step - 1) % self.steps_per_epoch);
+        let batch_size = self.config.train.batch_size as usize;
+        let first = in_epoch as usize * batch_size;
         let lesson = self.lesson;
-        let chosen: Vec<(&Example, bool)> = examples
+        let chosen: Vec<(&Example, bool)> = order[first..(first + batch_size).min(order.len())]
             .iter()
             .map(|&at| {
                 let flip = || SeededRng::new(lesson.seed, Purpose::Strand, epoch, at as u64).chance(0.5);
                 (lesson.train[at], self.config.data.augment_strands && flip())
             })
             .collect();
-        let divisor: f64 = chosen.iter().map(|(example, _)| weight(&self.objective, &example.target)).sum();
+        let divisor = chosen.iter().map(|(example, _)| weight(&self.objective, &example.target)).sum();
+        Ok(StepData { step, examples: chosen.len(), batches: self.batches(&chosen)?, divisor })
+    }
+
+    /// One optimizer step; false if it was stopped on the way, and then nothing changed.
+    fn step(&mut self, order: &[usize], stop: &AtomicBool, observer: &mut dyn FitObserver) -> Result<bool> {
+        let start = Instant::now();
+        let step = self.state.step + 1;
+        let StepData { examples, batches, divisor, .. } = match self.upcoming.take() {
+            Some(data) if data.step == step => data,
+            _ => self.data(step, order)?,
+        };
+        let seed = self.lesson.seed;
+        let scale = |divisor: f64| (1.0 / divisor) as f32;
         self.executor.zero_gradients();
         let mut loss = 0.0;
-        for (micro_step, batch) in (0..).zip(self.batches(&chosen)?) {
+        for (micro_step, batch) in (0..).zip(&batches) {
             if stop.load(Ordering::Relaxed) {
                 return Ok(false);
             }
-            let key = StepKey { seed: lesson.seed, step, micro_step };
-            loss += self.executor.forward_backward(&batch, key, (1.0 / divisor) as f32)?;
+            loss += self.executor.forward_backward(batch, StepKey { seed, step, micro_step }, scale(divisor))?;
+        }
+        if step < self.steps && !step.is_multiple_of(self.steps_per_epoch) {
+            let data = self.data(step + 1, order)?;
+            let key = StepKey { seed, step: step + 1, micro_step: 0 };
+            self.executor.prepare(&data.batches[0], key, scale(data.divisor))?;
+            self.upcoming = Some(data);
         }
         let train = &self.config.train;
         let learning_rate = self.config.schedule(self.steps).rate(step);
@@ -339,7 +366,7 @@ impl<'a> Fit<'a> {
             steps: self.steps,
             loss: loss / divisor,
             learning_rate,
-            examples_per_second: examples.len() as f64 / start.elapsed().as_secs_f64().max(1e-9),
+            examples_per_second: examples as f64 / start.elapsed().as_secs_f64().max(1e-9),
         });
         Ok(true)
     }
