@@ -81,6 +81,8 @@ impl Kernels {
         // `LINE` in `kernels/attention.cu`, in bytes.
         let line = head * if precision == Precision::Bf16 { 2 } else { 4 } + 16;
         let keys = key_tile(precision) as u32;
+        // `PLACES` in `kernels/attention.cu`.
+        let places = if precision == Precision::Bf16 && head <= 64 { 2 } else { 1 };
         let load = |module: &Module| {
             let kernel = |name: &str, lines: u32, more: u32| {
                 let shared = lines * line + more;
@@ -93,9 +95,13 @@ impl Kernels {
                 Ok((module.kernel(&CString::new(name).expect("a name"), shared)?, shared))
             };
             Ok(AttentionKernels {
-                forward: kernel("attention_forward", 3 * TILE, 0)?,
-                backward_queries: kernel("attention_backward_queries", 4 * TILE, 0)?,
-                backward_keys: kernel("attention_backward_keys", 2 * keys + 2 * TILE, TILE * (2 * 4 + 16))?,
+                forward: kernel("attention_forward", (1 + 2 * places) * TILE, 0)?,
+                backward_queries: kernel("attention_backward_queries", (2 + 2 * places) * TILE, 0)?,
+                backward_keys: kernel(
+                    "attention_backward_keys",
+                    2 * keys + 2 * places * TILE,
+                    places * TILE * (2 * 4 + 16),
+                )?,
                 key_threads: 2 * keys,
             })
         };

@@ -6,7 +6,8 @@ typedef unsigned short u16;
 typedef unsigned int u32;
 typedef unsigned long long u64;
 
-#define KERNEL(threads) extern "C" __global__ void __launch_bounds__(threads)
+// A kernel of at most so many threads a block; where a second number stands, so many blocks shall have room on a multiprocessor.
+#define KERNEL(...) extern "C" __global__ void __launch_bounds__(__VA_ARGS__)
 #define DEVICE __device__ __forceinline__
 // The shared memory that a launch asked for.
 #define SHARED(type, name) extern __shared__ __align__(128) unsigned char dynamic_shared[]; type* name = (type*)dynamic_shared
@@ -47,3 +48,17 @@ DEVICE void load_transposed(u32 (&out)[4], const u16* row) {
     asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
         : "=r"(out[0]), "=r"(out[1]), "=r"(out[2]), "=r"(out[3]) : "r"(address) : "memory");
 }
+
+// Copies 16 bytes, or 4, to shared memory while the thread goes on; zeros, and no look at `from`, where it is not `there`. See `wait_for_copies`.
+DEVICE void copy_16(void* to, const void* from, bool there) {
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;"
+        :: "r"((u32)__cvta_generic_to_shared(to)), "l"(__cvta_generic_to_global(from)), "r"(there ? 16 : 0) : "memory");
+}
+
+DEVICE void copy_4(void* to, const void* from, bool there) {
+    asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;"
+        :: "r"((u32)__cvta_generic_to_shared(to)), "l"(__cvta_generic_to_global(from)), "r"(there ? 4 : 0) : "memory");
+}
+
+// What this thread copied is there afterwards; what others copied, after a barrier that they reach later than this.
+DEVICE void wait_for_copies() { asm volatile("cp.async.wait_all;" ::: "memory"); }

@@ -371,7 +371,7 @@ int nvrtcCompileProgram(Program* program, int count, const char* const* options)
         file << program->source.substr(start == std::string::npos ? 0 : start) << "\nstatic const emulated::Entry ENTRIES[] = {\n";
         for (size_t found = program->source.find("\nKERNEL("); found != std::string::npos; found = program->source.find("\nKERNEL(", found + 1)) {
             const size_t bound = found + 8, name = program->source.find(") ", found) + 2, end = program->source.find('(', name);
-            const std::string word = program->source.substr(name, end - name), threads = program->source.substr(bound, name - 2 - bound);
+            const std::string word = program->source.substr(name, end - name), bounds = program->source.substr(bound, name - 2 - bound), threads = bounds.substr(0, bounds.find(','));
             file << "{\"" << word << "\", " << threads << ", [](void** params) { return emulated::bind(" << word << ", params); }},\n";
         }
         file << "};\n"

@@ -20,7 +20,7 @@ typedef uint16_t u16;
 typedef uint32_t u32;
 typedef unsigned long long u64;
 
-#define KERNEL(threads) extern "C" void
+#define KERNEL(...) extern "C" void
 #define DEVICE static inline
 #define SHARED(type, name) type* name = (type*)emulated::shared
 
@@ -46,10 +46,18 @@ struct Warp {
     u64 brought[WARP][12], taken[WARP][4];
 };
 
+// A copy to shared memory that nobody has waited for yet.
+struct Copy {
+    void* to;
+    const void* from;
+    u32 bytes;
+};
+
 struct Fiber {
     ucontext_t context;
     jmp_buf jump;
     bool started, done;
+    std::vector<Copy> copies;
 };
 
 static std::vector<Fiber> fibers;
@@ -95,6 +103,7 @@ template <class Work> static void together(Work work) {
 
 static void run_fiber() {
     (*kernel)();
+    if (!fibers[current].copies.empty()) give_up("a copy that nobody waits for");
     fibers[current].done = true;
     progress++;
     warp().live--;
@@ -246,6 +255,24 @@ static inline float __uint_as_float(u32 word) { return emulated::bits<float>(wor
 static inline u32 min(u32 a, u32 b) { return a < b ? a : b; }
 
 // machine.cu, in plain words.
+namespace emulated {
+// Until it is waited for there is NaN: neither what was there before may be read, nor what comes.
+static void copy(void* to, const void* from, u32 bytes, bool there) {
+    if ((uintptr_t)to % bytes != 0 || (there && (uintptr_t)from % bytes != 0)) give_up("a copy at an address that is not aligned");
+    memset(to, 0xff, bytes);
+    fibers[current].copies.push_back({to, there ? from : nullptr, bytes});
+}
+}  // namespace emulated
+DEVICE void copy_16(void* to, const void* from, bool there) { emulated::copy(to, from, 16, there); }
+DEVICE void copy_4(void* to, const void* from, bool there) { emulated::copy(to, from, 4, there); }
+DEVICE void wait_for_copies() {
+    std::vector<emulated::Copy>& copies = emulated::fibers[emulated::current].copies;
+    for (const emulated::Copy& one : copies) {
+        if (one.from) memcpy(one.to, one.from, one.bytes);
+        else memset(one.to, 0, one.bytes);
+    }
+    copies.clear();
+}
 DEVICE u32 round_bf16(float value) {
     const u32 word = emulated::bits<u32>(value);
     if ((word & 0x7fffffffu) > 0x7f800000u) return 0x7fff;
