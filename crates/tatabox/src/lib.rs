@@ -35,6 +35,7 @@ pub mod plan;
 pub mod evaluate;
 
 pub mod observer;
+pub mod optimizer;
 
 pub mod metrics;
 

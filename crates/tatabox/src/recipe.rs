@@ -10,7 +10,8 @@ use tatabox_core::tokenizer::{PAD, Tokenizer, TokenizerConfig};
 
 use crate::config::{BertConfig, PRESETS, Preset};
 use crate::error::{Error, Result};
-use crate::schedule::{Decay, Schedule};
+use crate::optimizer::OptimizerSettings;
+use crate::schedule::Schedule;
 use crate::settings::{EITHER_OR, Settings};
 
 /// Tokens of the shortest `data.max_length`: `[CLS]`, `[SEP]` and a few between them.
@@ -88,22 +89,11 @@ pub struct TrainSettings {
     pub batch_tokens: Option<u64>,
     /// Tokens that are computed at once; a step of more is accumulated. 0: chosen at the start for this machine, then kept.
     pub micro_batch_tokens: u64,
-    /// AdamW's peak learning rate.
-    pub learning_rate: f64,
     /// AdamW.
-    pub beta1: f64,
-    /// AdamW.
-    pub beta2: f64,
-    /// AdamW.
-    pub eps: f64,
-    /// AdamW, of matrices and embeddings; never of biases and LayerNorm.
-    pub weight_decay: f64,
+    #[serde(flatten)]
+    pub optimizer: OptimizerSettings,
     /// Steps from rate 0 to the peak.
     pub warmup_steps: u64,
-    /// `linear`, `constant` or `cosine`.
-    pub schedule: String,
-    /// The gradient is scaled down to this norm; 0 is no clipping.
-    pub max_grad_norm: f64,
     /// `f32` or `bf16`.
     pub precision: String,
 }
@@ -230,12 +220,7 @@ impl RunConfig {
 
     /// The learning rate by step.
     pub fn schedule(&self) -> Schedule {
-        Schedule {
-            peak: self.train.learning_rate,
-            warmup: self.train.warmup_steps,
-            steps: self.train.steps,
-            decay: Decay::from_word(&self.train.schedule).unwrap_or(Decay::Linear),
-        }
+        self.train.optimizer.schedule(self.train.warmup_steps, self.train.steps)
     }
 
     /// How many sequences make a step.
@@ -348,14 +333,8 @@ fn resolve_train(s: &mut Settings, max_length: u64) -> Result<TrainSettings> {
         batch_size: (!by_tokens).then_some(batch_size),
         batch_tokens: by_tokens.then_some(batch_tokens),
         micro_batch_tokens,
-        learning_rate: s.number("train.learning_rate", 5e-4, 1e-12..=1.0)?,
-        beta1: s.number("train.beta1", 0.9, 0.0..=0.99999)?,
-        beta2: s.number("train.beta2", 0.98, 0.0..=0.999999)?,
-        eps: s.number("train.eps", 1e-6, 1e-16..=1.0)?,
-        weight_decay: s.number("train.weight_decay", 0.01, 0.0..=1.0)?,
+        optimizer: OptimizerSettings::resolve(s, 5e-4, 0.98, 1e-6)?,
         warmup_steps,
-        schedule: s.choice("train.schedule", "linear", &Decay::WORDS)?.to_string(),
-        max_grad_norm: s.number("train.max_grad_norm", 1.0, 0.0..=1e6)?,
         precision: s.choice("train.precision", "f32", &["f32", "bf16"])?.to_string(),
     })
 }
@@ -416,8 +395,9 @@ mod tests {
         let config = RunConfig::resolve(Settings::read(path.as_ref()).unwrap()).unwrap();
         let train = &config.train;
         assert_eq!((train.steps, train.batch_size, train.warmup_steps), (200_000, Some(2000), 10_000));
-        assert_eq!((train.learning_rate, train.eps, train.weight_decay), (4e-4, 1e-6, 0.01));
-        assert_eq!((train.beta1, train.beta2, train.schedule.as_str()), (0.9, 0.98, "linear"));
+        let optimizer = &train.optimizer;
+        assert_eq!((optimizer.learning_rate, optimizer.eps, optimizer.weight_decay), (4e-4, 1e-6, 0.01));
+        assert_eq!((optimizer.beta1, optimizer.beta2, optimizer.schedule.as_str()), (0.9, 0.98, "linear"));
         assert_eq!((config.bert().unwrap().parameters(), config.data.max_length), (89_196_549, 512));
     }
 

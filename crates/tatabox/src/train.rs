@@ -4,11 +4,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use tatabox_core::mask::frozen::FrozenMasks;
-use tatabox_engine::{AdamW, Batch, Executor, StepKey};
+use tatabox_engine::{Batch, Executor, StepKey};
 
 use crate::checkpoint::{Best, Companions, State, Sums, Tensors};
 use crate::data::{Batches, StepData};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::evaluate::score;
 use crate::metrics::Line;
 use crate::observer::{Observer, Outcome, Progress};
@@ -127,7 +127,6 @@ impl Trainer {
 
     /// One optimizer step; `None` if it was stopped on the way, and then weights and moments are as before. `upcoming` is the next one's data, if it is there yet.
     fn step(&mut self, data: &StepData, upcoming: Option<&StepData>, stop: &AtomicBool) -> Result<Option<StepResult>> {
-        let train = &self.config.train;
         let key = |step: u64, micro_step: u64| StepKey { seed: self.config.seed, step, micro_step };
         let mut sums = data.sums;
         self.executor.zero_gradients();
@@ -140,25 +139,10 @@ impl Trainer {
         if let Some((data, first)) = upcoming.and_then(|data| Some((data, data.batches.first()?))) {
             self.executor.prepare(first, key(data.step, 0), data.loss_scale())?;
         }
-        let learning_rate = self.config.schedule().rate(data.step);
-        let check = |what: &'static str, value: f64| {
-            if value.is_finite() {
-                return Ok(());
-            }
-            let hint = "lower `train.learning_rate`, or set `train.max_grad_norm = 1.0`; the last checkpoint is kept";
-            Err(Error::Diverged { step: data.step, what, hint: hint.to_string() })
-        };
-        check("loss", sums.nats)?;
-        let gradient_norm = self.executor.optimizer_step(&AdamW {
-            lr: learning_rate as f32,
-            beta1: train.beta1 as f32,
-            beta2: train.beta2 as f32,
-            eps: train.eps as f32,
-            weight_decay: train.weight_decay as f32,
-            max_grad_norm: (train.max_grad_norm > 0.0).then_some(train.max_grad_norm as f32),
-            step: data.step,
-        });
-        check("gradient", f64::from(gradient_norm))?;
+        let hint = "lower `train.learning_rate`, or set `train.max_grad_norm = 1.0`; the last checkpoint is kept";
+        let schedule = self.config.schedule();
+        let (learning_rate, gradient_norm) =
+            self.config.train.optimizer.step(&mut self.executor, &schedule, data.step, sums.nats, hint)?;
         Ok(Some(StepResult { sums, learning_rate, gradient_norm }))
     }
 

@@ -227,7 +227,7 @@ fn tune(shell: &Shell, case: &Case) -> Tuned {
         "test": test.iter().map(|example| row(example)).collect::<Vec<_>>(),
         "weights": class_weights(&train, &data.task, outputs, config.train.class_weights == "balanced"),
         "smoothing": config.train.label_smoothing, "learning_rate": 2e-3, "warmup": 5, "weight_decay": 0.1,
-        "max_grad_norm": config.train.max_grad_norm,
+        "max_grad_norm": config.train.optimizer.max_grad_norm,
     });
     let job = shell.write(&format!("{name}.json"), job.to_string());
     let test = test.into_iter().cloned().collect();

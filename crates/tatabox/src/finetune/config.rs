@@ -11,7 +11,8 @@ use super::presets::{PRESETS, Preset};
 use crate::config::BertConfig;
 use crate::error::Result;
 use crate::models::bert::WindowPooling;
-use crate::schedule::{Decay, Schedule};
+use crate::optimizer::OptimizerSettings;
+use crate::schedule::Schedule;
 use crate::settings::{EITHER_OR, Settings};
 
 /// A fine-tuning's configuration; saved with it, and read again it is the same.
@@ -72,26 +73,15 @@ pub struct TrainSettings {
     pub max_steps: u64,
     /// Examples a step.
     pub batch_size: u64,
-    /// AdamW's peak learning rate, of the head and the last layer.
-    pub learning_rate: f64,
-    /// AdamW.
-    pub beta1: f64,
-    /// AdamW.
-    pub beta2: f64,
-    /// AdamW.
-    pub eps: f64,
-    /// AdamW, of matrices and embeddings; never of biases and LayerNorm.
-    pub weight_decay: f64,
+    /// AdamW; its learning rate is that of the head and the last layer.
+    #[serde(flatten)]
+    pub optimizer: OptimizerSettings,
     /// Steps from rate 0 to the peak; or [`TrainSettings::warmup_ratio`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub warmup_steps: Option<u64>,
     /// The share of all steps from rate 0 to the peak.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub warmup_ratio: Option<f64>,
-    /// `linear`, `constant` or `cosine`.
-    pub schedule: String,
-    /// The gradient is scaled down to this norm; 0 is no clipping.
-    pub max_grad_norm: f64,
     /// `f32` or `bf16`.
     pub precision: String,
     /// `none`, or `balanced`: a class weighs all / (classes x its own examples).
@@ -248,12 +238,7 @@ impl FinetuneConfig {
     /// The learning rate by step.
     pub fn schedule(&self, steps: u64) -> Schedule {
         let of_ratio = self.train.warmup_ratio.map(|ratio| (ratio * steps as f64).ceil() as u64);
-        Schedule {
-            peak: self.train.learning_rate,
-            warmup: self.train.warmup_steps.or(of_ratio).unwrap_or(0),
-            steps,
-            decay: Decay::from_word(&self.train.schedule).expect("a checked word"),
-        }
+        self.train.optimizer.schedule(self.train.warmup_steps.or(of_ratio).unwrap_or(0), steps)
     }
 
     /// The loss, with class weights from the training answers where they are asked for.
@@ -341,15 +326,9 @@ fn resolve_train(s: &mut Settings, hidden: usize) -> Result<TrainSettings> {
         epochs: s.whole("train.epochs", 10, 1..=100_000)?,
         max_steps: s.whole("train.max_steps", 0, 0..=1 << 40)?,
         batch_size: s.whole("train.batch_size", 32, 1..=1 << 20)?,
-        learning_rate: s.number("train.learning_rate", rate, 1e-12..=10.0)?,
-        beta1: s.number("train.beta1", 0.9, 0.0..=0.999_999)?,
-        beta2: s.number("train.beta2", 0.999, 0.0..=0.999_999_9)?,
-        eps: s.number("train.eps", 1e-8, 1e-20..=1.0)?,
-        weight_decay: s.number("train.weight_decay", 0.01, 0.0..=10.0)?,
+        optimizer: OptimizerSettings::resolve(s, rate, 0.999, 1e-8)?,
         warmup_steps,
         warmup_ratio,
-        schedule: s.choice("train.schedule", "linear", &Decay::WORDS)?.to_string(),
-        max_grad_norm: s.number("train.max_grad_norm", 1.0, 0.0..=1e9)?,
         precision: s.choice("train.precision", "f32", &["f32", "bf16"])?.to_string(),
         class_weights: s.choice("train.class_weights", "none", &["none", "balanced"])?.to_string(),
         label_smoothing: s.number("train.label_smoothing", 0.0, 0.0..=0.9)?,
@@ -425,8 +404,11 @@ mod tests {
     #[test]
     fn a_preset_gives_way_to_what_is_given() {
         let config = resolve(&["preset=randommask-eap"]).unwrap();
-        assert_eq!((config.train.epochs, config.train.batch_size, config.train.learning_rate), (10, 64, 3e-5));
-        assert_eq!((config.train.weight_decay, config.train.warmup_ratio), (0.0, Some(0.0)));
+        assert_eq!(
+            (config.train.epochs, config.train.batch_size, config.train.optimizer.learning_rate),
+            (10, 64, 3e-5)
+        );
+        assert_eq!((config.train.optimizer.weight_decay, config.train.warmup_ratio), (0.0, Some(0.0)));
         let config = resolve(&["preset=randommask-eap", "train.epochs=2", "train.warmup_steps=7"]).unwrap();
         assert_eq!((config.train.epochs, config.train.batch_size), (2, 64));
         assert_eq!((config.train.warmup_steps, config.train.warmup_ratio), (Some(7), None));

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use tatabox_core::labelled::{Example, Target, Task};
 use tatabox_core::rng::{Purpose, SeededRng};
 use tatabox_core::tokenizer::Tokenizer;
-use tatabox_engine::{AdamW, Batch, Capacity, Executor, Graph, Mode, Objective, ParamSpec, StepKey};
+use tatabox_engine::{Batch, Capacity, Executor, Graph, Mode, Objective, ParamSpec, StepKey};
 
 use super::FinetuneConfig;
 use super::classifier::reversed;
@@ -338,26 +338,9 @@ impl<'a> Fit<'a> {
             self.executor.prepare(&data.batches[0], key, scale(data.divisor))?;
             self.upcoming = Some(data);
         }
-        let train = &self.config.train;
-        let learning_rate = self.config.schedule(self.steps).rate(step);
-        let check = |what: &'static str, value: f64| {
-            if value.is_finite() {
-                return Ok(());
-            }
-            let hint = "lower `train.learning_rate`, or look for targets of another scale".to_string();
-            Err(Error::Diverged { step, what, hint })
-        };
-        check("loss", loss)?;
-        let norm = self.executor.optimizer_step(&AdamW {
-            lr: learning_rate as f32,
-            beta1: train.beta1 as f32,
-            beta2: train.beta2 as f32,
-            eps: train.eps as f32,
-            weight_decay: train.weight_decay as f32,
-            max_grad_norm: (train.max_grad_norm > 0.0).then_some(train.max_grad_norm as f32),
-            step,
-        });
-        check("gradient", f64::from(norm))?;
+        let hint = "lower `train.learning_rate`, or look for targets of another scale";
+        let schedule = self.config.schedule(self.steps);
+        let (learning_rate, _) = self.config.train.optimizer.step(&mut self.executor, &schedule, step, loss, hint)?;
         self.state.step = step;
         self.state.sums.0 += loss;
         self.state.sums.1 += divisor;

@@ -54,7 +54,7 @@ impl Page<'_> {
                     "{} epochs, {} examples a step, peak rate {:e}{}",
                     train.epochs,
                     train.batch_size,
-                    train.learning_rate,
+                    train.optimizer.learning_rate,
                     if config.preset == "default" { String::new() } else { format!(" (preset {})", config.preset) }
                 ),
             ),
