@@ -34,6 +34,23 @@ DEVICE void load_tile(E* to, const E* from, u64 stride, u32 there, u32 rows, u32
     }
 }
 
+// Hands every tile of `length` rows to `work`, with its first row and where it lies; `load` begins to copy one, and has begun with the first. A place has
+// `numbers` numbers. All threads of the block call.
+template <class Load, class Work> DEVICE void each_tile(u32 length, E* passing, u32 numbers, const Load& load, const Work& work) {
+    for (u32 row = 0; row < length; row += TILE) {
+        E* here = passing + row / TILE % PLACES * numbers;
+        if (PLACES == 1 && row > 0) {
+            __syncthreads();
+            load(row, here);
+        }
+        // This tile is there for all, and all are done with the one before.
+        wait_for_copies();
+        __syncthreads();
+        if (PLACES == 2 && row + TILE < length) load(row + TILE, passing + (row / TILE + 1) % PLACES * numbers);
+        work(row, here);
+    }
+}
+
 #if BF16
 // scores [16, 8 N] += a b^T: a 16 rows, b 8 N rows in shared memory.
 template <int N> DEVICE void multiply_rows(float (&scores)[N][4], const E* a, const E* b, u32 lane) {
@@ -195,16 +212,7 @@ KERNEL(128) attention_forward(const E* qkv, const uint4* tiles, E* out, float* l
     float sums[HEAD / 8][4], largest[2] = {-INFINITE, -INFINITE}, totals[2] = {0.0f, 0.0f};
     u32 kept[2] = {0, 0};
     clear(sums);
-    for (u32 key = 0; key < length; key += TILE) {
-        E* keys = passing + key / TILE % PLACES * 2 * TILE * LINE;
-        if (PLACES == 1 && key > 0) {
-            __syncthreads();
-            load(key, keys);
-        }
-        // This tile is there for all, and all are done with the one before.
-        wait_for_copies();
-        __syncthreads();
-        if (PLACES == 2 && key + TILE < length) load(key + TILE, passing + (key / TILE + 1) % PLACES * 2 * TILE * LINE);
+    each_tile(length, passing, 2 * TILE * LINE, load, [&](u32 key, const E* keys) {
         float scores[TILE / 8][4];
         clear(scores);
         multiply_rows(scores, queries + threadIdx.x / 32 * 16 * LINE, keys, lane);
@@ -237,7 +245,7 @@ KERNEL(128) attention_forward(const E* qkv, const uint4* tiles, E* out, float* l
                 scores[n][i] = weight * factor_of(dropout, kept, key, n, i);
             }
         add_weighted(sums, scores, keys + TILE * LINE, lane);
-    }
+    });
     totals[0] = row_sum(totals[0]);
     totals[1] = row_sum(totals[1]);
     const int there = (int)length - (int)mine;
@@ -290,15 +298,8 @@ KERNEL(128) attention_backward_queries(const E* qkv, const E* out, const E* d_ou
     float sums[HEAD / 8][4];
     u32 kept[2] = {0, 0};
     clear(sums);
-    for (u32 key = 0; key < length; key += TILE) {
-        E *keys = passing + key / TILE % PLACES * 2 * TILE * LINE, *values = keys + TILE * LINE;
-        if (PLACES == 1 && key > 0) {
-            __syncthreads();
-            load(key, keys);
-        }
-        wait_for_copies();
-        __syncthreads();
-        if (PLACES == 2 && key + TILE < length) load(key + TILE, passing + (key / TILE + 1) % PLACES * 2 * TILE * LINE);
+    each_tile(length, passing, 2 * TILE * LINE, load, [&](u32 key, const E* keys) {
+        const E* values = keys + TILE * LINE;
         if (dropout.key != 0 && key % 128 == 0) kept_of_rows(dropout, first + mine + g, head, key, lane, kept);
 #pragma unroll 1
         for (u32 part = 0; part < TILE; part += STEP) {
@@ -317,7 +318,7 @@ KERNEL(128) attention_backward_queries(const E* qkv, const E* out, const E* d_ou
                 }
             add_weighted(sums, scores, keys + part * LINE, lane);
         }
-    }
+    });
     store_rows(d_qkv + (first + mine) * stride + head * dim, stride, there, dim, sums, 1.0f, 1.0f, lane);
 }
 
@@ -357,16 +358,9 @@ KERNEL(2 * KEYS, PLACES) attention_backward_keys(const E* qkv, const E* d_out, c
     float d_keys[HEAD / 8][4], d_values[HEAD / 8][4];
     clear(d_keys);
     clear(d_values);
-    for (u32 query = 0; query < length; query += TILE) {
-        E *queries = passing + query / TILE % PLACES * place, *d_outs = queries + TILE * LINE;
-        if (PLACES == 1 && query > 0) {
-            __syncthreads();
-            load(query, queries);
-        }
-        wait_for_copies();
-        __syncthreads();
-        if (PLACES == 2 && query + TILE < length) load(query + TILE, passing + (query / TILE + 1) % PLACES * place);
-        if (there <= 0) continue;
+    each_tile(length, passing, place, load, [&](u32 query, const E* queries) {
+        if (there <= 0) return;
+        const E* d_outs = queries + TILE * LINE;
         const float *logs = (const float*)(d_outs + TILE * LINE), *deltas = logs + TILE;
         const u8* kept = (const u8*)(deltas + TILE);
 #pragma unroll 1
@@ -391,7 +385,7 @@ KERNEL(2 * KEYS, PLACES) attention_backward_keys(const E* qkv, const E* d_out, c
             add_weighted(d_values, scores, d_outs + part * LINE, lane);
             add_weighted(d_keys, d_weights, queries + part * LINE, lane);
         }
-    }
+    });
     E* to = d_qkv + (first + mine) * stride + head * dim;
     store_rows(to + hidden, stride, there, dim, d_keys, 1.0f, 1.0f, lane);
     store_rows(to + 2 * hidden, stride, there, dim, d_values, 1.0f, 1.0f, lane);
