@@ -63,7 +63,7 @@ def arguments():
     parser.add_argument("--pack", action="store_true", help="only build and pack")
     parser.add_argument("--jobs", type=int, help="with --pack: cargo's -j")
     parser.add_argument("--data", type=Path, help="with --pack: the folder of real data (default: shared/data here or beside the repository)")
-    parser.add_argument("--minutes", type=float, default=60, help="how long it may take")
+    parser.add_argument("--minutes", type=float, default=60, help="how long it may take, without the build")
     parser.add_argument("--only", default="", help="parts whose names begin so, with commas between")
     parser.add_argument("--again", action="store_true", help="do what is done already")
     parser.add_argument("--keep", action="store_true", help="what an earlier build did counts as done")
@@ -82,19 +82,21 @@ def main():
     if args.pack:
         pack(args.jobs, args.data)
         return 0
+    if not args.report and not (PACK / "packed.json").is_file():
+        if shutil.which("cargo") is None:
+            fail(f"there is no cargo here and nothing in {PACK}", "run `benches/gpu-check --pack` where Rust is, and carry that folder")
+        pack(args.jobs, args.data)
     check = Check(args)
     if args.report:
         print(report(check.results, []))
         return 0
-    if not (PACK / "packed.json").is_file():
-        if shutil.which("cargo") is None:
-            fail(f"there is no cargo here and nothing in {PACK}", "run `benches/gpu-check --pack` where Rust is, and carry that folder")
-        pack(args.jobs, args.data)
     check.open()
     if args.rehearse:
         emulate(check)
     if not check.done("probe") or not required(check) or args.again:
         check.part("probe", 0, 150, probe)
+    if "probe" not in check.results:
+        fail("there was no time to ask what the card is", f"give it more than --minutes {args.minutes:g}")
     if not required(check):
         text = report({"probe": check.results["probe"]}, [])
         text += f"\n\nskipped, for there is no GPU that can be used: {', '.join(part[0] for part in parts())}"
