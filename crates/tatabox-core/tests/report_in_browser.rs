@@ -29,7 +29,7 @@ fn report() -> Report {
             .into(),
         events: vec![Event { x: 100.0, label: "phase 2 starts".into() }],
     };
-    let bar = |name: &str, value| Bar { name: name.into(), value };
+    let bar = |name: &str, value| Bar { name: name.into(), value, spread: Some(0.2) };
     let bars = Bars {
         label: "bits a base".into(),
         bars: vec![bar("this run", 1.93), bar("order-5 Markov", 1.95)],

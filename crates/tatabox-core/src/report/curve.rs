@@ -225,7 +225,8 @@ const BAR_NUMBER: u32 = 92;
 
 /// Bars as one SVG element of this width; none if no value is finite.
 pub(super) fn bars_svg(bars: &Bars, width: u32) -> Option<String> {
-    let (low, high) = range(bars.bars.iter().map(|bar| bar.value), 0.0)?;
+    let ends = bars.bars.iter().flat_map(|bar| [bar.value - bar.spread(), bar.value + bar.spread()]);
+    let (low, high) = range(ends, 0.0)?;
     let (low, high) = (low.min(0.0), high.max(0.0));
     let mut svg = String::new();
     let backend = SVGBackend::with_string(&mut svg, (width, BAR_ROW * bars.bars.len() as u32 + 8));
@@ -259,7 +260,11 @@ fn draw_bars(
                 [(from, top + 18), (to, top + 36)],
                 color(SERIES[index % SERIES.len()]).filled(),
             ))?;
-            (grouped(bar.value, bars.decimals), to)
+            let [below, above] = [bar.value - bar.spread(), bar.value + bar.spread()].map(pixel);
+            if below < above {
+                root.draw(&PathElement::new(vec![(below, top + 27), (above, top + 27)], ink.stroke_width(2)))?;
+            }
+            (grouped(bar.value, bars.decimals), to.max(above))
         } else {
             ("–".into(), pixel(0.0))
         };
@@ -339,7 +344,7 @@ mod tests {
         }
         let bars = |values: &[f64]| Bars {
             label: "x".into(),
-            bars: values.iter().map(|&value| Bar { name: "b".into(), value }).collect(),
+            bars: values.iter().map(|&value| Bar { name: "b".into(), value, spread: None }).collect(),
             decimals: 1,
         };
         assert!(bars_svg(&bars(&[f64::NAN]), 360).is_none());

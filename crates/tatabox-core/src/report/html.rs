@@ -296,7 +296,7 @@ mod tests {
         };
         let bodies = [
             Body::Curves(curves),
-            Body::Bars(Bars { label: bad(), bars: vec![Bar { name: bad(), value: 1.0 }], decimals: 0 }),
+            Body::Bars(Bars { label: bad(), bars: vec![Bar { name: bad(), value: 1.0, spread: None }], decimals: 0 }),
             Body::Table(Table { columns: vec![bad()], rows: vec![vec![Cell::text(bad())]] }),
             Body::Facts { facts: vec![Fact::new(bad(), bad())] },
             Body::Text { paragraphs: vec![bad()] },

@@ -83,7 +83,8 @@ mod tests {
             series: vec![Series { name: "loss".into(), points: vec![(0.0, 8.0), (10.0, 7.5)] }],
             ..Curves::default()
         };
-        let bars = Bars { label: "bits".into(), bars: vec![Bar { name: "us".into(), value: 1.5 }], decimals: 1 };
+        let bars =
+            Bars { label: "bits".into(), bars: vec![Bar { name: "us".into(), value: 1.5, spread: None }], decimals: 1 };
         let report = Report {
             title: "A <b>".into(),
             subtitle: "three seeds".into(),

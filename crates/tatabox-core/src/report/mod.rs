@@ -229,6 +229,16 @@ pub struct Bar {
     pub name: String,
     /// Its length; one that is not finite is listed without a bar.
     pub value: f64,
+    /// A standard deviation, drawn as a line across its end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spread: Option<f64>,
+}
+
+impl Bar {
+    /// The standard deviation that is drawn; 0 for none.
+    fn spread(&self) -> f64 {
+        self.spread.filter(|spread| spread.is_finite()).unwrap_or(0.0)
+    }
 }
 
 /// Turns a report into a document.

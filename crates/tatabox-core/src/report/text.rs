@@ -138,7 +138,10 @@ mod tests {
         };
         let bars = Bars {
             label: "tokens/s".into(),
-            bars: vec![Bar { name: "us".into(), value: 2_000.0 }, Bar { name: "them".into(), value: 500.0 }],
+            bars: vec![
+                Bar { name: "us".into(), value: 2_000.0, spread: None },
+                Bar { name: "them".into(), value: 500.0, spread: None },
+            ],
             decimals: 0,
         };
         let report = Report {

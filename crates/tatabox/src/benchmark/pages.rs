@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use tatabox_core::labelled::Task;
-use tatabox_core::report::{Body, Cell, Fact, Report, Section, Table};
+use tatabox_core::report::{Bar, Bars, Body, Cell, Fact, Report, Section, Table};
 use tatabox_core::stats::Summary;
 
 use super::analysis::{Benchmark, DatasetResult, LearnerScore};
@@ -13,7 +13,7 @@ use crate::trial::Spread;
 /// Decimals of percent, as in the papers.
 const DECIMALS: usize = 2;
 
-/// The whole report; there are no curves.
+/// The whole report: a table and its averages as bars for each group.
 pub(super) fn page(result: &Benchmark, facts: &[Fact]) -> Report {
     let mut groups: Vec<&str> = Vec::new();
     for one in &result.datasets {
@@ -21,11 +21,12 @@ pub(super) fn page(result: &Benchmark, facts: &[Fact]) -> Report {
             groups.push(&one.group);
         }
     }
-    let mut sections: Vec<Section> = groups.iter().map(|group| of_group(result, group)).collect();
+    let mut sections: Vec<Section> = groups.iter().flat_map(|group| of_group(result, group)).collect();
     sections.push(how(result));
     sections.push(Section::new("facts", "The same for all", Body::Facts { facts: facts.to_vec() }));
     let seeds: Vec<String> = result.seeds.iter().map(u64::to_string).collect();
-    let mut subtitle = format!("{} data sets, seeds {}", result.datasets.len(), seeds.join(", "));
+    let sets = if result.datasets.len() == 1 { "data set" } else { "data sets" };
+    let mut subtitle = format!("{} {sets}, seeds {}", result.datasets.len(), seeds.join(", "));
     if !result.datasets_left.is_empty() {
         subtitle += &format!("; not finished yet: {}", result.datasets_left.join(", "));
     }
@@ -65,7 +66,8 @@ impl Column<'_> {
     }
 }
 
-fn of_group(result: &Benchmark, group: &str) -> Section {
+/// The group's table, and bars: of its one data set, or of the averages.
+fn of_group(result: &Benchmark, group: &str) -> [Section; 2] {
     let datasets: Vec<&DatasetResult> = result.datasets.iter().filter(|one| one.group == group).collect();
     let mut columns: Vec<Column<'_>> = Vec::new();
     for &dataset in &datasets {
@@ -81,20 +83,25 @@ fn of_group(result: &Benchmark, group: &str) -> Section {
             models.push(&one.model);
         }
     }
-    let mut rows: Vec<Vec<Cell>> = Vec::new();
+    let (mut rows, mut bars): (Vec<Vec<Cell>>, Vec<Bar>) = Default::default();
+    let mut bar = |name: String, over: Option<Summary>| {
+        bars.extend(over.map(|over| Bar { name, value: over.mean, spread: over.sd }));
+    };
     for model in &models {
-        let mut row = vec![Cell::text(format!("{model} (printed)"))];
+        let name = format!("{model} (printed)");
+        let mut row = vec![Cell::text(&name)];
         row.extend(columns.iter().map(|column| match column.published(model) {
             Some((figure, true)) => Cell::text(format!("{figure:.DECIMALS$} ?")),
             Some((figure, false)) => Cell::text(format!("{figure:.DECIMALS$}")),
             None => Cell::Missing,
         }));
+        let figures: Option<Vec<f64>> =
+            wholes(&columns).map(|column| column.published(model).map(|one| one.0)).collect();
+        let mean = figures.and_then(|figures| alone(&figures));
         if average {
-            let figures: Option<Vec<f64>> =
-                wholes(&columns).map(|column| column.published(model).map(|one| one.0)).collect();
-            let mean = figures.and_then(|figures| alone(&figures));
             row.push(mean.map_or(Cell::Missing, |mean| Cell::mean_sd(&mean, DECIMALS)));
         }
+        bar(name, mean);
         rows.push(row);
     }
     for (at, first) in datasets[0].learners.iter().enumerate() {
@@ -105,13 +112,17 @@ fn of_group(result: &Benchmark, group: &str) -> Section {
             let text = Cell::mean_sd(&percent(spread.summary), DECIMALS).shown();
             Cell::text(if learner.collapsed > 0 { format!("{text} ({})", learner.collapsed) } else { text })
         }));
+        let spreads: Option<Vec<Summary>> = wholes(&columns)
+            .map(|column| column.spread(&column.dataset.learners[at]).map(|spread| percent(spread.summary)))
+            .collect();
+        let mean = spreads.and_then(|spreads| match &spreads[..] {
+            [one] => Some(*one),
+            several => alone(&several.iter().map(|one| one.mean).collect::<Vec<_>>()),
+        });
         if average {
-            let means: Option<Vec<f64>> = wholes(&columns)
-                .map(|column| column.spread(&column.dataset.learners[at]).map(|spread| 100.0 * spread.summary.mean))
-                .collect();
-            let mean = means.and_then(|means| alone(&means));
             row.push(mean.map_or(Cell::Missing, |mean| Cell::mean_sd(&mean, DECIMALS)));
         }
+        bar(first.learner.clone(), mean);
         rows.push(row);
     }
     let mut titles: Vec<String> = std::iter::once(String::new()).chain(columns.iter().map(Column::title)).collect();
@@ -123,7 +134,13 @@ fn of_group(result: &Benchmark, group: &str) -> Section {
     let name = if group.is_empty() { &result.suite } else { group };
     let title = format!("{name}: {}, percent", metrics.join(" or "));
     let section = Section::new(&format!("group-{name}"), &title, Body::Table(Table { columns: titles, rows }));
-    section.with_note(&note(&datasets, result.seeds.len(), models.is_empty()))
+    let label =
+        if average { "the average over the group's data sets, percent" } else { "percent, ± standard deviation" };
+    let bars = Bars { label: format!("{}, {label}", metrics.join(" or ")), bars, decimals: DECIMALS };
+    [
+        section.with_note(&note(&datasets, result.seeds.len(), models.is_empty())),
+        Section::new(&format!("bars-{name}"), &format!("{name} at a glance"), Body::Bars(bars)),
+    ]
 }
 
 /// The columns of whole data sets.
@@ -292,7 +309,15 @@ mod tests {
         }
         let page = page(&result, &[]);
         assert!(Markdown.render(&page).contains("93.40") && Latex.render(&page).contains("$\\dagger$"));
-        assert!(Html.render(&page).contains("<h2>PD: MCC, percent</h2>"));
+        let html = Html.render(&page);
+        assert!(html.contains("<h2>PD: MCC, percent</h2>") && html.contains("<h2>PD at a glance</h2>"));
+        let Some(Body::Bars(bars)) =
+            page.sections.iter().find(|one| one.title == "PD at a glance").map(|one| &one.body)
+        else {
+            panic!("no bars of PD")
+        };
+        let drawn: Vec<(&str, f64)> = bars.bars.iter().map(|bar| (bar.name.as_str(), bar.value)).collect();
+        assert!(drawn.contains(&("rm", 76.0)) && drawn.contains(&("DNABERT+RandomMask (printed)", 93.07)), "{drawn:?}");
     }
 
     #[test]
