@@ -52,8 +52,13 @@ static thread_local bool current;
 // What tests ask of this card, each thread for itself: bytes that it has taken, questions to cuBLASLt, and whether copies from the card fail.
 static thread_local u64 taken, asked;
 static thread_local bool broken;
-static std::map<u64, size_t> allocations;
-static size_t used;
+// Every thread has a card's memory for itself, so that a test that fills it takes no room from others; what it has taken counts as its own wherever it is given back.
+struct Allocation {
+    size_t bytes;
+    std::shared_ptr<size_t> of;
+};
+static std::map<u64, Allocation> allocations;
+static thread_local std::shared_ptr<size_t> used = std::make_shared<size_t>(0);
 
 static void stop(const char* what) {
     fprintf(stderr, "emulated GPU: %s\n", what);
@@ -102,7 +107,7 @@ static bool inside(u64 at, size_t bytes) {
     auto next = allocations.upper_bound(at);
     if (next == allocations.begin()) return false;
     auto own = std::prev(next);
-    return at + bytes <= own->first + own->second;
+    return at + bytes <= own->first + own->second.bytes;
 }
 
 static void must_be_inside(u64 at, size_t bytes, const char* what) {
@@ -138,21 +143,21 @@ int cuDeviceGetAttribute(int* value, int attribute, int) {
 int cuDevicePrimaryCtxRetain(void** context, int) { *context = (void*)1; return SUCCESS; }
 int cuDevicePrimaryCtxRelease_v2(int) { return SUCCESS; }
 int cuCtxSetCurrent(void* context) { current = context != 0; return SUCCESS; }
-int cuMemGetInfo_v2(size_t* free, size_t* total) { NEEDS_CONTEXT; *total = memory_size(); *free = *total - used; return SUCCESS; }
+int cuMemGetInfo_v2(size_t* free, size_t* total) { NEEDS_CONTEXT; *total = memory_size(); *free = *total - *used; return SUCCESS; }
 int cuMemAlloc_v2(u64* at, size_t bytes) {
     Turn mine(turn);
     NEEDS_CONTEXT;
     NOT_IN_CAPTURE;
     if (bytes == 0) return INVALID;
-    if (used + bytes > memory_size()) return OUT_OF_MEMORY;
+    if (*used + bytes > memory_size()) return OUT_OF_MEMORY;
     const size_t page = 4096, rounded = (bytes + 255) / 256 * 256, whole = (rounded + page - 1) / page * page;
     u32* start = (u32*)mmap(0, whole + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (start == MAP_FAILED) return OUT_OF_MEMORY;
     memset(start, 0xff, whole);
     mprotect((char*)start + whole, page, PROT_NONE);
     *at = (u64)(uintptr_t)start + whole - rounded;
-    allocations[*at] = bytes;
-    used += bytes;
+    allocations[*at] = {bytes, used};
+    *used += bytes;
     taken += bytes;
     return SUCCESS;
 }
@@ -163,8 +168,8 @@ int cuMemFree_v2(u64 at) {
     NOT_IN_CAPTURE;
     auto own = allocations.find(at);
     if (own == allocations.end()) return INVALID;
-    used -= own->second;
-    const size_t page = 4096, rounded = (own->second + 255) / 256 * 256, whole = (rounded + page - 1) / page * page;
+    *own->second.of -= own->second.bytes;
+    const size_t page = 4096, rounded = (own->second.bytes + 255) / 256 * 256, whole = (rounded + page - 1) / page * page;
     munmap((void*)(uintptr_t)(at + rounded - whole), whole + page);
     allocations.erase(own);
     return SUCCESS;
