@@ -83,7 +83,8 @@ fn chromium_shows_every_section_and_complains_of_nothing() {
     }
     // Two plots, each for wide and for narrow screens; parsed as SVG, so that their lines came out as elements.
     assert_eq!(dom.matches("<svg ").count(), 4, "{dom}");
-    assert_eq!(dom.matches("stroke-width=\"2\"").count(), 4, "two curves, drawn twice");
+    let lines = dom.matches("stroke-width=\"2\"").count();
+    assert_eq!(lines, 8, "two curves and the spreads of two bars, all drawn twice");
     assert_eq!(dom.matches("opacity=\"0.45\"").count(), 6, "three single runs, drawn twice");
     assert_eq!(dom.matches("</table>").count(), 3, "the table, and one below each plot");
     assert!(!dom.contains("<script") && !dom.contains("<b>"), "{dom}");
