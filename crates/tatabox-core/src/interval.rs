@@ -93,6 +93,44 @@ pub fn read(path: &Path) -> Result<Vec<Interval>> {
 /// # Errors
 /// A line that is no BED, with its number.
 pub fn parse(path: &Path, text: &str) -> Result<Vec<Interval>> {
+    parsed(path, text, |_, interval| Ok(interval))
+}
+
+/// Reads transcription start sites from a BED file, plain or gzip: intervals of one base, or EPDnew's of 60 (-49..+10), whose thick part begins at the TSS.
+///
+/// # Errors
+/// As [`read`]; or an interval is neither, and nothing says which of its bases is meant.
+pub fn read_start_sites(path: &Path) -> Result<Vec<Interval>> {
+    parsed(path, &String::from_utf8_lossy(&Input::open(path)?.read_all()?), |row, interval| {
+        start_site(row, &interval).ok_or_else(|| {
+            let bases = interval.end - interval.start;
+            malformed(
+                path,
+                format!(", line {}", row.line),
+                "a TSS of one base, or EPDnew's 60 bases with their thick part from the TSS (8 columns)",
+                format!("{bases} bases"),
+                "if these are genes or transcripts, keep their first base: awk -v OFS='\\t' '{if ($6 == \"-\") $2 = $3 - 1; $3 = $2 + 1; print}'",
+            )
+        })
+    })
+}
+
+/// The TSS of a line of BED.
+fn start_site(row: &Row, interval: &Interval) -> Option<Interval> {
+    if interval.end - interval.start == 1 {
+        return Some(interval.clone());
+    }
+    // EPDnew as BED, of UCSC's track `epdNew`: 49 bases before the TSS, and a thick part of the TSS and 10 behind it.
+    let [_, _, _, _, _, _, from, to] = row.cells.as_slice() else { return None };
+    let (from, to): (u64, u64) = (from.parse().ok()?, to.parse().ok()?);
+    let Interval { start, end, reverse, .. } = *interval;
+    let thick = if reverse { (start, start + 11) } else { (end.checked_sub(11)?, end) };
+    let tss = if reverse { to.checked_sub(1)? } else { from };
+    (end - start == 60 && (from, to) == thick).then(|| Interval { start: tss, end: tss + 1, ..interval.clone() })
+}
+
+/// The lines of a BED file, each made into something.
+fn parsed<T>(path: &Path, text: &str, of: impl Fn(&Row, Interval) -> Result<T>) -> Result<Vec<T>> {
     let mut found = Vec::new();
     for (at, line) in text.lines().enumerate() {
         let skipped = ["#", "track", "browser"].iter().any(|word| line.starts_with(word));
@@ -108,9 +146,9 @@ pub fn parse(path: &Path, text: &str) -> Result<Vec<Interval>> {
             return Err(wrong(&lines::quoted(line)));
         }
         let cell = |at: usize| row.cells.get(at).map(String::as_str);
-        found.push(
-            interval([&row.cells[0], &row.cells[1], &row.cells[2]], cell(5), cell(3)).map_err(|got| wrong(&got))?,
-        );
+        let place =
+            interval([&row.cells[0], &row.cells[1], &row.cells[2]], cell(5), cell(3)).map_err(|got| wrong(&got))?;
+        found.push(of(&row, place)?);
     }
     if found.is_empty() {
         let hint = "check the path, and that the file was downloaded or written whole";
@@ -178,6 +216,28 @@ mod tests {
         assert_eq!(of_table(&table).unwrap().unwrap(), bed[..1]);
         let other = Table::parse(Path::new("t.csv"), b"sequence,label\nA,1\n", |_| true).unwrap();
         assert!(of_table(&other).unwrap().is_none());
+    }
+
+    #[test]
+    fn start_sites_are_one_base_or_epdnews_sixty() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tss.bed");
+        let sites = |text: &str| {
+            std::fs::write(&path, text).unwrap();
+            read_start_sites(&path)
+        };
+        // Two lines of UCSC's epdNewPromoter for hg38, and the first of them as one base.
+        let text = "chr1\t166839300\t166839360\tPOGK_2\t900\t+\t166839349\t166839360\n\
+                    chr1\t166166977\t166167037\tFAM78B_1\t900\t-\t166166977\t166166988\n\
+                    chr1\t166839349\t166839350\tPOGK_2\t900\t+\n";
+        let found = sites(text).unwrap();
+        let places: Vec<(u64, u64)> = found.iter().map(|site| (site.start, site.end)).collect();
+        assert_eq!(places, [(166_839_349, 166_839_350), (166_166_987, 166_166_988), (166_839_349, 166_839_350)]);
+        for line in ["chr1\t5\t65\ta\t0\t+", "chr1\t5\t65\ta\t0\t+\t5\t65", "chr1\t5\t65\ta\t0\t-\t54\t65"] {
+            let error = sites(&format!("chr1\t1\t2\n{line}\n")).unwrap_err();
+            assert!(error.to_string().contains(", line 2: expected a TSS of one base"), "{error}");
+            assert!(error.hint().unwrap().contains("awk"));
+        }
     }
 
     #[test]

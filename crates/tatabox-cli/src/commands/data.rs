@@ -226,7 +226,8 @@ fn build(args: &PromotersArgs, settings: &Settings) -> anyhow::Result<()> {
 
 /// The start sites of a BED file.
 fn starts(path: &Path) -> anyhow::Result<Vec<Interval>> {
-    tatabox_core::interval::read(path).with_context(|| format!("could not read start sites from `{}`", path.display()))
+    tatabox_core::interval::read_start_sites(path)
+        .with_context(|| format!("could not read start sites from `{}`", path.display()))
 }
 
 fn save(

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{Example, Labelled, Split, SplitName, Target, Task};
+use super::{Example, Labelled, Problem, Split, SplitName, Target, Task};
 use crate::genome::FileCard;
 use crate::io::input::hex;
 use crate::seq::{Composition, Sequence};
@@ -23,6 +23,9 @@ pub struct Card {
     pub splits: Vec<SplitCard>,
     /// The files it was read from.
     pub files: Vec<FileCard>,
+    /// What was odd in them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<Problem>,
     /// How it was made, where Tatabox made it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub made: Option<Made>,
@@ -110,6 +113,7 @@ impl Card {
             targets: data.targets.clone(),
             splits: data.splits.iter().map(|split| SplitCard::of(data, split)).collect(),
             files: data.files.clone(),
+            problems: data.problems.clone(),
             made,
         }
     }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::file::{self, RawFile, ReadOptions};
-use super::{Labelled, SplitName, task};
+use super::{Labelled, SplitName, origins, task};
 use crate::error::{Error, Result};
 use crate::genome::FileCard;
 use crate::io::malformed;
@@ -15,7 +15,7 @@ const DEPTH: usize = 3;
 const MANY: usize = 20;
 
 /// What a folder holds beside its data.
-const OTHER: [&str; 8] = ["dataset.json", "origins.tsv", "json", "md", "yaml", "yml", "html", "toml"];
+const OTHER: [&str; 8] = ["dataset.json", origins::FILE, "json", "md", "yaml", "yml", "html", "toml"];
 
 /// Reads labelled data from files or folders.
 ///
@@ -45,7 +45,9 @@ pub fn read(paths: &[PathBuf], options: &ReadOptions) -> Result<Labelled> {
         let name = Name::of(&relative);
         files.push((file::read(&path, options)?, name));
     }
-    let files = together(joined(files)?);
+    check_one_data_set(&files)?;
+    let mut files = together(joined(files)?);
+    files.iter_mut().try_for_each(|(file, _)| origins::put_back(file))?;
     // Where some files say which part they are, the others are something else.
     let parted = files.iter().any(|(_, name)| name.split.is_some());
     let (files, left): (Vec<_>, Vec<_>) = files
@@ -72,6 +74,8 @@ pub(super) struct Name {
     pub split: Option<SplitName>,
     /// Its class, where its content names none.
     pub class: String,
+    /// The folder that it lies in, below that which was given.
+    pub folder: PathBuf,
 }
 
 impl Name {
@@ -91,7 +95,7 @@ impl Name {
             Some(folder) if rest.is_empty() || rest.iter().all(|word| word.parse::<u64>().is_ok()) => folder.clone(),
             _ => rest.join("_"),
         };
-        Name { split, class }
+        Name { split, class, folder: relative.parent().map(PathBuf::from).unwrap_or_default() }
     }
 }
 
@@ -111,6 +115,27 @@ fn walk(folder: &Path, root: &Path, depth: usize, found: &mut Vec<(PathBuf, Path
         } else {
             let relative = path.strip_prefix(root).unwrap_or(&path).to_path_buf();
             found.push((path, relative));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a folder of several data sets: two labelled files of one part in different folders.
+fn check_one_data_set(files: &[(RawFile, Name)]) -> Result<()> {
+    let labelled = || files.iter().filter(|(file, _)| file.has_labels);
+    for (file, name) in labelled() {
+        let other = |(_, other): &&(RawFile, Name)| other.split == name.split && other.folder != name.folder;
+        if let Some((second, _)) = labelled().find(other) {
+            let part = name.split.map_or("no part".to_string(), |split| format!("part {split}"));
+            let [one, two] = [file, second].map(|file| file.path.display().to_string());
+            let [first, last] =
+                [file, second].map(|file| file.path.parent().unwrap_or(Path::new(".")).display().to_string());
+            return Err(Error::Data {
+                what: format!("`{one}` and `{two}` are both labelled and of {part}: are these two data sets?"),
+                hint: format!(
+                    "give one of them (`{first}`); or, if they are one data set, each by itself: `{first} {last}`"
+                ),
+            });
         }
     }
     Ok(())
@@ -199,7 +224,8 @@ mod tests {
             ("Sequences_Val.fa", Some(SplitName::Dev), "Sequences"),
             ("Ecoli_non_prom.fa", None, "Ecoli_non_prom"),
         ] {
-            assert_eq!(Name::of(Path::new(path)), Name { split, class: class.into() }, "{path}");
+            let name = Name::of(Path::new(path));
+            assert_eq!((name.split, name.class.as_str()), (split, class), "{path}");
         }
     }
 }

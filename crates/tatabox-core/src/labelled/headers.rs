@@ -20,7 +20,7 @@ pub(super) const RULES: [fn(&str) -> Option<Said>; 4] = [keyed, with_split, last
 /// 1. `label=…` or `class=…` among the words;
 /// 2. `name|label|training` or `|testing` (iLearn);
 /// 3. `name|…|label`;
-/// 4. `name label`, two words.
+/// 4. `name label`, two words; a second word that is a strand (`+`, `-`, `.`) or has `=` or `:` in it is no label.
 ///
 /// None where no rule holds, or where one gives every record a label of its own.
 pub(super) fn labels(headers: &[String]) -> Option<Vec<Said>> {
@@ -61,7 +61,7 @@ fn last_field(header: &str) -> Option<Said> {
 
 fn second_word(header: &str) -> Option<Said> {
     match header.split_ascii_whitespace().collect::<Vec<_>>().as_slice() {
-        [_, label] => said(label),
+        [_, label] if !matches!(*label, "+" | "-" | ".") && !label.contains(['=', ':']) => said(label),
         _ => None,
     }
 }
@@ -91,5 +91,8 @@ mod tests {
         assert_eq!(of(&["chr1_5_9", "chr1_7_12"]), None);
         assert_eq!(of(&["a 1", "b"]), None);
         assert_eq!(of(&["s1 geneA", "s2 geneB", "s3 geneC"]), None);
+        assert_eq!(of(&["s1 +", "s2 -", "s3 +"]), None);
+        assert_eq!(of(&["s1 len=30", "s2 len=30"]), None);
+        assert_eq!(of(&["s1 chr1:5-9", "s2 chr1:5-9"]), None);
     }
 }

@@ -13,6 +13,7 @@ mod file;
 mod folder;
 mod headers;
 mod kmers;
+mod origins;
 mod problem;
 mod sequences;
 mod split;
@@ -109,6 +110,13 @@ pub struct Example {
     pub origin: Option<Interval>,
     /// Examples with one name belong together: they are never divided between splits.
     pub group: Option<String>,
+}
+
+impl Example {
+    /// What it is called in messages: its number from 1, and its name where it has one.
+    pub fn called(&self, at: usize) -> String {
+        if self.id.is_empty() { format!("{}", at + 1) } else { format!("{} (`{}`)", at + 1, self.id) }
+    }
 }
 
 /// A part of the data and what its letters were.

@@ -112,11 +112,11 @@ fn by_shares(pot: &[Example], shares: [u32; 3], seed: u64) -> Vec<SplitName> {
 fn by_contigs(pot: &[Example], test: &[String], seed: u64) -> Result<Vec<SplitName>> {
     let refused = |what: String, hint: &str| Err(Error::Data { what, hint: hint.into() });
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-    for example in pot {
+    for (at, example) in pot.iter().enumerate() {
         let Some(origin) = &example.origin else {
             return refused(
-                format!("record `{}` has no contig to divide by", example.id),
-                "divide by shares: `--split 90/10`",
+                format!("record {} has no contig to divide by", example.called(at)),
+                "divide by shares: `--split 90/10`; or give intervals (BED, or columns `chrom`, `start`, `end`)",
             );
         };
         *counts.entry(&origin.contig).or_default() += 1;

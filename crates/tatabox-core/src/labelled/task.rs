@@ -3,10 +3,12 @@
 //! | labels | task | order |
 //! |---|---|---|
 //! | whole numbers in one column, at most 100 different ones | binary or multi-class | by value |
-//! | words in one column | binary or multi-class | by letters |
+//! | at most 100 different words in one column | binary or multi-class | by letters |
 //! | words with `;` between | multi-label | by letters |
 //! | 0 and 1 in several columns | multi-label | of the columns |
 //! | other numbers, in one column or several | regression | of the columns |
+//!
+//! Where nearly all labels are numbers, one that is none is refused and makes no class, unless the task is given.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,8 +19,11 @@ use crate::error::{Error, Result};
 use crate::io::{lines, malformed};
 use crate::seq::Composition;
 
-/// Different whole numbers above which labels are amounts and no classes.
+/// Different labels above which whole numbers are amounts, and words names of records: neither are classes.
 const MOST_CLASSES: usize = 100;
+
+/// The share of labels that are numbers from which on one that is none is taken for a mistake.
+const NEARLY_ALL: f64 = 0.9;
 
 /// Rows with labels become examples with targets.
 pub(super) fn understood(files: Vec<(RawFile, Name)>, left: Vec<String>, options: &ReadOptions) -> Result<Labelled> {
@@ -35,9 +40,7 @@ pub(super) fn understood(files: Vec<(RawFile, Name)>, left: Vec<String>, options
     let named = columns.filter(|names| names.len() == width).cloned();
     let named = || named.clone().unwrap_or_else(|| (0..width).map(|at| format!("target {at}")).collect());
     let id2label = match &meaning {
-        Meaning::Classes { names, .. } | Meaning::Sets { names } => {
-            names.iter().map(|(_, name)| name.clone()).collect()
-        }
+        Meaning::Classes { names, .. } | Meaning::Sets { names } => names.clone(),
         Meaning::Flags => named(),
         Meaning::Numbers => Vec::new(),
     };
@@ -49,7 +52,7 @@ pub(super) fn understood(files: Vec<(RawFile, Name)>, left: Vec<String>, options
     let mut targets = targets.into_iter();
     for (file, name) in files {
         for row in file.rows {
-            let part = name.split.or(row.split).unwrap_or(SplitName::All);
+            let part = row.split.or(name.split).unwrap_or(SplitName::All);
             let empty = || Split { name: part, examples: Vec::new(), letters: Composition::default() };
             let split = parts.entry(part).or_insert_with(empty);
             split.letters.add(&row.letters);
@@ -124,10 +127,10 @@ impl Labels<'_> {
 
 /// How labels are read.
 enum Meaning {
-    /// One of these, by its text.
-    Classes { names: Vec<(String, String)>, task: Option<Task> },
-    /// Some of these, by their text.
-    Sets { names: Vec<(String, String)> },
+    /// One of these; several spellings of one number (`1`, `1.0`) are one class.
+    Classes { names: Vec<String>, index: BTreeMap<String, u32>, task: Option<Task> },
+    /// Some of these.
+    Sets { names: Vec<String> },
     /// 0 or 1 a column.
     Flags,
     /// A number a column.
@@ -180,7 +183,10 @@ impl Meaning {
             }
             let mut names: BTreeSet<&str> = rows.iter().flat_map(|row| row.values.iter().copied()).collect();
             names.remove("");
-            return Ok(Meaning::Sets { names: names.into_iter().map(|name| (name.into(), name.into())).collect() });
+            if names.is_empty() {
+                return Err(rows[0].wrong("a label in some row at least", "none in any", "check the label column"));
+            }
+            return Ok(Meaning::Sets { names: names.into_iter().map(str::to_owned).collect() });
         }
         if let Some(row) = rows.iter().find(|row| row.values[0].is_empty()) {
             return Err(row.wrong("a label", "nothing", "remove the row, or give its label"));
@@ -192,30 +198,47 @@ impl Meaning {
             Some(Task::Regression) if !numeric => Err(not(rows, "a number (the task is regression)", |_| true)),
             Some(Task::Regression) => Ok(Meaning::Numbers),
             None if numeric && (!whole || distinct.len() > MOST_CLASSES) => Ok(Meaning::Numbers),
+            None if !numeric => {
+                doubtful(rows, &distinct)?;
+                Meaning::classes(&distinct, false, asked)
+            }
             Some(task) if numeric && !whole => {
                 Err(not(rows, &format!("a class (the task is {task})"), |value| value.fract() == 0.0))
             }
-            _ => {
-                let names = if whole {
-                    by_value(&distinct)
-                } else {
-                    distinct.iter().map(|&name| (name.into(), name.into())).collect()
-                };
-                let classes = names.iter().map(|(_, name)| name).collect::<BTreeSet<_>>().len();
-                if asked == Some(Task::Binary) && classes > 2 {
-                    let shown: Vec<String> = names.iter().take(5).map(|(_, name)| format!("`{name}`")).collect();
-                    return Err(Error::Data {
-                        what: format!(
-                            "the task is binary, but there are {classes} classes: {}{}",
-                            shown.join(", "),
-                            if classes > 5 { ", …" } else { "" }
-                        ),
-                        hint: "leave `--task` away, or name another label column".into(),
-                    });
-                }
-                Ok(Meaning::Classes { names, task: asked })
-            }
+            _ => Meaning::classes(&distinct, whole, asked),
         }
+    }
+
+    /// Classes by the texts that stand for them; of whole numbers in the order of their values, of words by letters.
+    fn classes(distinct: &BTreeSet<&str>, whole: bool, asked: Option<Task>) -> Result<Meaning> {
+        let mut texts: Vec<(f64, String, &str)> = (distinct.iter())
+            .map(|&text| match number(text).filter(|_| whole) {
+                // Its plainest spelling; minus zero is zero.
+                Some(value) => (value, format!("{}", value + 0.0), text),
+                None => (0.0, text.to_owned(), text),
+            })
+            .collect();
+        texts.sort_by(|one, other| one.0.total_cmp(&other.0));
+        let (mut names, mut index) = (Vec::new(), BTreeMap::new());
+        for (_, name, text) in texts {
+            if names.last() != Some(&name) {
+                names.push(name);
+            }
+            index.insert(text.to_owned(), names.len() as u32 - 1);
+        }
+        if asked == Some(Task::Binary) && names.len() > 2 {
+            let shown: Vec<String> = names.iter().take(5).map(|name| format!("`{name}`")).collect();
+            return Err(Error::Data {
+                what: format!(
+                    "the task is binary, but there are {} classes: {}{}",
+                    names.len(),
+                    shown.join(", "),
+                    if names.len() > 5 { ", …" } else { "" }
+                ),
+                hint: "leave `--task` away, or name another label column".into(),
+            });
+        }
+        Ok(Meaning::Classes { names, index, task: asked })
     }
 
     fn task(&self, classes: usize) -> Task {
@@ -235,19 +258,9 @@ impl Meaning {
 
     fn target(&self, row: &Labels<'_>) -> Result<Target> {
         Ok(match self {
-            Meaning::Classes { names, .. } => {
-                // Several spellings of one number are one class, at the index of its name.
-                let mut index = 0;
-                for (at, (text, name)) in names.iter().enumerate() {
-                    index += u32::from(at > 0 && names[at - 1].1 != *name);
-                    if text == row.values[0] {
-                        break;
-                    }
-                }
-                Target::Class(index)
-            }
+            Meaning::Classes { index, .. } => Target::Class(index[row.values[0]]),
             Meaning::Sets { names } => {
-                Target::Labels(names.iter().map(|(text, _)| row.values.contains(&text.as_str())).collect())
+                Target::Labels(names.iter().map(|name| row.values.contains(&name.as_str())).collect())
             }
             Meaning::Flags => Target::Labels(row.values.iter().map(|value| number(value) == Some(1.0)).collect()),
             Meaning::Numbers => {
@@ -262,18 +275,30 @@ impl Meaning {
     }
 }
 
+/// Refuses words that can hardly be classes: a few among numbers, or too many.
+fn doubtful(rows: &[Labels<'_>], distinct: &BTreeSet<&str>) -> Result<()> {
+    let numbers = rows.iter().filter(|row| number(row.values[0]).is_some()).count();
+    let word = rows.iter().find(|row| number(row.values[0]).is_none());
+    let Some(row) = word else { return Ok(()) };
+    let got = lines::quoted(row.values[0]);
+    if numbers as f64 >= NEARLY_ALL * rows.len() as f64 {
+        let hint = "mend or remove the row; if it is a class, say so: `--task binary` or `--task multi-class`";
+        return Err(row.wrong(format!("a number, as {numbers} of {} labels are", rows.len()), got, hint));
+    }
+    if distinct.len() > MOST_CLASSES {
+        let expected =
+            format!("one of at most {MOST_CLASSES} classes, but there are {} different labels", distinct.len());
+        let hint =
+            "name the label column (`--label-column COLUMN`), or say that they are classes: `--task multi-class`";
+        return Err(row.wrong(expected, got, hint));
+    }
+    Ok(())
+}
+
 /// The error of the first value that is not what the task asks for.
 fn not(rows: &[Labels<'_>], expected: &str, good: impl Fn(f64) -> bool) -> Error {
     let bad = |value: &&str| !number(value).is_some_and(&good);
     let found = rows.iter().find_map(|row| row.values.iter().copied().find(bad).map(|value| (row, value)));
     let (row, value) = found.unwrap_or((&rows[0], ""));
     row.wrong(expected, lines::quoted(value), "check the label column, or leave `--task` away")
-}
-
-/// Whole numbers in the order of their values, each with its plainest spelling.
-fn by_value(distinct: &BTreeSet<&str>) -> Vec<(String, String)> {
-    let mut values: Vec<(f64, String)> =
-        distinct.iter().map(|&text| (number(text).unwrap_or(0.0), text.to_owned())).collect();
-    values.sort_by(|one, other| one.0.total_cmp(&other.0));
-    values.into_iter().map(|(value, text)| (text, format!("{}", value + 0.0))).collect()
 }

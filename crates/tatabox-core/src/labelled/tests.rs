@@ -264,6 +264,84 @@ fn what_is_written_is_read_again_with_the_same_hashes() {
     assert!(write(&data, folder.path(), None).unwrap_err().to_string().contains("already holds a data set"));
 }
 
+#[test]
+fn what_is_written_keeps_places_and_groups() {
+    let table = "id,sequence,label,group,region,start,end,strand\n\
+                 a,ACGT,1,g,chr1,5,9,-\nb,ACGA,0,g,chr1,6,10,+\nc,GGGT,0,h,chr2,0,4,+\n";
+    let data = of(&[("train.csv", table)]);
+    let folder = tempfile::tempdir().unwrap();
+    write(&data, folder.path(), None).unwrap();
+    let again = read(&[folder.path().to_path_buf()], &ReadOptions::default()).unwrap();
+    assert_eq!(again.splits[0].examples, data.splits[0].examples);
+    assert_eq!(again.splits[0].examples[1].group.as_deref(), Some("g"));
+    // A table that was changed afterwards does not fit its places.
+    for (text, part) in [
+        ("sequence,label\nACGT,1\nACGA,0\n", "line 4: expected a row of the table"),
+        ("sequence,label\nACGT,1\nACGA,0\nGG,0\n", "line 4: expected a place of 2 bases"),
+        ("sequence,label\nACGT,1\nACGA,1\nGGGT,0\n", "line 3: expected label `1`"),
+    ] {
+        std::fs::write(folder.path().join("train.csv"), text).unwrap();
+        let error = read(&[folder.path().to_path_buf()], &ReadOptions::default()).unwrap_err();
+        assert!(error.to_string().contains(part) && error.hint().unwrap().contains("origins.tsv"), "{error}");
+    }
+}
+
+#[test]
+fn a_column_of_parts_wins_over_the_name_of_the_file() {
+    let data = of(&[("test_promoters.csv", "sequence,label,split\nACGT,1,train\nACGA,0,train\nGGGT,0,test\n")]);
+    assert_eq!([SplitName::Train, SplitName::Test].map(|name| rows(&data, name).len()), [2, 1]);
+}
+
+#[test]
+fn two_data_sets_in_one_folder_are_no_data_set() {
+    let table = "sequence,label\nACGT,1\nACGA,0\n";
+    let files = [("H3/train.csv", table), ("H3/test.csv", table), ("H4/train.csv", table), ("H4/test.csv", table)];
+    refused(&files, &ReadOptions::default(), "are both labelled and of part");
+    let both = folder(&files);
+    let given = ["H3", "H4"].map(|name| both.path().join(name));
+    assert_eq!(rows(&read(&given, &ReadOptions::default()).unwrap(), SplitName::Train).len(), 4);
+    let parts = of(&[("train/data.csv", table), ("test/data.csv", table)]);
+    assert_eq!(parts.splits.len(), 2);
+}
+
+#[test]
+fn spellings_of_one_number_are_one_class() {
+    let data = of(&[
+        ("train.csv", "sequence,label\nACGT,1\nACGA,0\n"),
+        ("test.csv", "sequence,label\nACGT,1.0\nACGA,0.0\nACGC,-0\n"),
+    ]);
+    assert_eq!((data.task, &data.id2label), (Task::Binary, &vec!["0".to_string(), "1".to_string()]));
+    let labels: Vec<String> = rows(&data, SplitName::Test).into_iter().map(|row| row.1).collect();
+    assert_eq!(labels, ["1", "0", "0"]);
+}
+
+#[test]
+fn a_word_among_numbers_is_a_mistake_and_no_class() {
+    let numbers = (0..30).map(|at| format!("ACGT,{at}.5\n")).collect::<String>();
+    let auto = ReadOptions::default();
+    refused(
+        &[("train.csv", &format!("sequence,label\n{numbers}ACGA,.\n"))],
+        &auto,
+        "line 32: expected a number, as 30 of 31 labels are, got `.`",
+    );
+    let names = (0..200).map(|at| format!("ACGT,gene{at}\n")).collect::<String>();
+    refused(&[("train.csv", &format!("sequence,label\n{names}"))], &auto, "200 different labels");
+    let classes = ReadOptions { task: Some(Task::MultiClass), ..ReadOptions::default() };
+    assert_eq!(with(&[("train.csv", &format!("sequence,label\n{names}"))], &classes).unwrap().id2label.len(), 200);
+    let sets = ReadOptions { task: Some(Task::MultiLabel), ..ReadOptions::default() };
+    refused(
+        &[("train.csv", "sequence,label,split\nACGT,,train\nACGA,,train\n")],
+        &sets,
+        "a label in some row at least",
+    );
+}
+
+#[test]
+fn a_first_row_with_a_wrong_letter_is_no_header() {
+    let text = "ACGTACGTAC-ACGTACGT,1\nACGTACGTACGTACGTACG,0\n";
+    refused(&[("train.csv", text)], &ReadOptions::default(), "line 1: expected nucleotides");
+}
+
 fn pot(records: usize) -> Labelled {
     let mut text = String::from("sequence,label,group,region,start,end\n");
     for at in 0..records {

@@ -1,16 +1,16 @@
 //! Writing labelled data: GUE's form (`train.csv`, `dev.csv`, `test.csv`), where each record comes from, and the card.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::Path;
 
-use super::{Card, Labelled, Made};
+use super::{Card, Labelled, Made, origins};
 use crate::error::{Error, Result};
 use crate::io::whole;
 use crate::seq::Sequence;
 
 /// Writes a data set into a folder: one `NAME.csv` a part with the header `sequence,label` (`sequence1,sequence2,label` for pairs), `origins.tsv` if the
-/// places of the records are known (split, row from 0, contig, start, end, strand, id, label; 0-based and half-open), and at last `dataset.json`.
+/// places of the records are known (split, row from 0, contig, start, end, strand, id, label, group; 0-based and half-open), and at last `dataset.json`.
 ///
 /// # Errors
 /// The folder holds a data set already, or a file cannot be written.
@@ -37,7 +37,7 @@ pub fn write(data: &Labelled, folder: &Path, made: Option<Made>) -> Result<Card>
         })?;
     }
     if data.examples().any(|example| example.origin.is_some()) {
-        whole::write(&folder.join("origins.tsv"), |out| origins(data, out))?;
+        whole::write(&folder.join(origins::FILE), |out| origins::write(data, out))?;
     }
     let card = Card::of(data, made);
     whole::write(&last, |out| {
@@ -45,18 +45,4 @@ pub fn write(data: &Labelled, folder: &Path, made: Option<Made>) -> Result<Card>
         writeln!(out)
     })?;
     Ok(card)
-}
-
-fn origins(data: &Labelled, out: &mut dyn Write) -> io::Result<()> {
-    writeln!(out, "split\trow\tcontig\tstart\tend\tstrand\tid\tlabel")?;
-    for split in &data.splits {
-        for (row, example) in split.examples.iter().enumerate() {
-            if let Some(at) = &example.origin {
-                let (strand, label) = (if at.reverse { '-' } else { '+' }, data.label(&example.target));
-                let (name, contig) = (split.name, &at.contig);
-                writeln!(out, "{name}\t{row}\t{contig}\t{}\t{}\t{strand}\t{}\t{label}", at.start, at.end, example.id)?;
-            }
-        }
-    }
-    Ok(())
 }
