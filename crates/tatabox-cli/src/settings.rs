@@ -60,13 +60,26 @@ pub fn names(paths: &[PathBuf]) -> String {
     }
 }
 
+/// Refuses an output that is one of the inputs: it would be written over what it was made of.
+pub fn check_output(output: &Path, inputs: &[PathBuf]) -> Result<(), Refusal> {
+    let there = |path: &Path| path.canonicalize().ok().filter(|path| path.is_file());
+    let Some(written) = there(output) else { return Ok(()) };
+    match inputs.iter().find(|input| there(input).as_ref() == Some(&written)) {
+        Some(input) => {
+            let what = format!("`-o {}` is the input `{}`, and would replace it", output.display(), input.display());
+            Err(Refusal::new(what, "name another file"))
+        }
+        None => Ok(()),
+    }
+}
+
 /// A recipe and what is set over it.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct RecipeArgs {
     /// A recipe (TOML); what it leaves out takes its default
     #[arg(long, value_name = "FILE")]
     pub recipe: Option<PathBuf>,
-    /// Set one value over the recipe: --set train.steps=1000 (all keys: docs/reference/recipe.md)
+    /// Set one value over the recipe: --set train.learning_rate=1e-4 (all keys: docs/reference/recipe.md, of fine-tuning finetune-keys.md)
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
 }

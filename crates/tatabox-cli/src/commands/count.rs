@@ -8,7 +8,7 @@ use serde_json::json;
 use tatabox_core::count::{self, KmerCounts, LONGEST, Strands};
 use tatabox_core::genome::Genome;
 
-use crate::settings::Settings;
+use crate::settings::{Settings, check_output};
 use crate::ui;
 
 /// Count all k-mers of a genome, never across N or the end of a contig
@@ -33,6 +33,7 @@ pub struct Args {
 
 /// Counts, writes and says so.
 pub fn run(args: &Args, settings: &Settings) -> anyhow::Result<()> {
+    check_output(&args.output, &args.genome)?;
     let genome = settings.genome(&args.genome)?;
     let counts = kmers(&genome, args.k.clone(), args.strands)?;
     counts.write(&args.output).context("could not save the counts")?;

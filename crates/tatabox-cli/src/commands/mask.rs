@@ -15,7 +15,7 @@ use tatabox_core::mask::{Lookup, MaskConfig, MaskStrategy, Rate, Strategy};
 use tatabox_core::tokenizer::Tokenizer;
 
 use crate::failure::Refusal;
-use crate::settings::{RecipeArgs, Settings, names};
+use crate::settings::{RecipeArgs, Settings, check_output, names};
 use crate::{figure, ui};
 
 /// Freeze masks for evaluation, or look at the masks of a recipe
@@ -78,6 +78,7 @@ pub fn run(verb: &Verb, settings: &Settings) -> anyhow::Result<()> {
 }
 
 fn freeze(args: &FreezeArgs, settings: &Settings) -> anyhow::Result<()> {
+    check_output(&args.output, &args.genome)?;
     let config = args.recipe.resolve()?;
     let genome = settings.genome(&args.genome)?;
     let sequences = args.sequences as usize;

@@ -4,12 +4,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use serde_json::json;
-use tatabox_core::count::{self, KmerCounts, Strands, kmer};
+use tatabox_core::count::{self, KmerCounts, LONGEST, Strands, kmer};
+use tatabox_core::genome::Contig;
+use tatabox_core::io::input;
 use tatabox_core::pmi::{self, PmiTable, Rule, Scorer, Threshold};
 
 use super::count::{kmers, strands};
 use crate::failure::Refusal;
-use crate::settings::{Settings, names};
+use crate::settings::{Settings, check_output, names};
 use crate::ui;
 
 /// Rows that are printed of a table.
@@ -104,10 +106,10 @@ pub fn run(args: &Args, settings: &Settings) -> anyhow::Result<()> {
 fn score(args: &Args, output: &Path, settings: &Settings) -> anyhow::Result<()> {
     let Scoring { k, scorer, min_count, .. } = &args.scoring;
     let (k, scorer) = (k.unwrap_or(6), scorer.unwrap_or_default());
+    check_output(output, &args.source)?;
     let counts = counted(&args.source, k, &args.scoring, settings)?;
     let threshold = min_count.unwrap_or_default();
-    let table = PmiTable::score(&counts, k, scorer, threshold)
-        .with_context(|| format!("could not score the {k}-mers of {}", names(&args.source)))?;
+    let table = PmiTable::score(&counts, k, scorer, threshold).with_context(|| not_scored(k, &args.source))?;
     table.write(output).context("could not save the scores")?;
     let least = threshold.least(table.counts());
     let best = table.rows().iter().take(SHOWN);
@@ -224,7 +226,17 @@ fn scored(sources: &[PathBuf], scoring: &Scoring, settings: &Settings) -> anyhow
     let k = scoring.k.unwrap_or(6);
     let counts = counted(sources, k, scoring, settings)?;
     PmiTable::score(&counts, k, scoring.scorer.unwrap_or_default(), scoring.min_count.unwrap_or_default())
-        .with_context(|| format!("could not score the {k}-mers of {}", names(sources)))
+        .with_context(|| not_scored(k, sources))
+}
+
+/// What was tried, and as what the sources were read: a genome of tiny contigs may look like a dump of counts.
+fn not_scored(k: usize, sources: &[PathBuf]) -> String {
+    let counts = sources.iter().any(|path| count::is_table(path).unwrap_or(false));
+    format!(
+        "could not score the {k}-mers of {}{}",
+        names(sources),
+        if counts { ", read as a table of counts" } else { "" }
+    )
 }
 
 /// The counts of a table, or of a genome for all lengths up to k.
@@ -242,7 +254,15 @@ fn counted(sources: &[PathBuf], k: usize, scoring: &Scoring, settings: &Settings
         }
         return KmerCounts::read(path).with_context(|| format!("could not read the counts `{}`", path.display()));
     }
-    kmers(&settings.genome(sources)?, 1..=k, scoring.strands.unwrap_or_default())
+    let genome = settings.genome(sources)?;
+    // A pipe is not looked into beforehand.
+    let dumped =
+        |contig: &Contig| contig.bases <= LONGEST as u64 && contig.name.bytes().all(|byte| byte.is_ascii_digit());
+    if sources.iter().any(|path| input::is_pipe(path)) && genome.contigs().iter().all(dumped) {
+        let what = format!("{} seems to be Jellyfish's dump: its records are numbers over a few bases", names(sources));
+        return Err(Refusal::new(what, "give a table of counts as a file").into());
+    }
+    kmers(&genome, 1..=k, scoring.strands.unwrap_or_default())
 }
 
 /// The one source that is a table; a table among other files is refused.

@@ -60,6 +60,11 @@ fn wrong_lengths_and_strands_are_refused() {
     }
     shell.tatabox(&["count", "nowhere.fa", "-o", "counts.tsv"]).fails(1, &["nowhere.fa", "hint: "]);
     assert!(!shell.path("counts.tsv").exists());
+    let before = shell.bytes("sim/genome.fa");
+    for output in ["sim/genome.fa", "./sim/../sim/genome.fa"] {
+        shell.tatabox(&["count", &genome, "-o", output]).fails(2, &["is the input", "name another file"]);
+    }
+    assert!(shell.bytes("sim/genome.fa") == before);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::write::HEADER;
 use super::{KmerCounts, LONGEST, kmer};
 use crate::error::Result;
-use crate::io::input::STDIN;
+use crate::io::input::is_pipe;
 use crate::io::lines::{Lines, head, quoted};
 use crate::io::twobit::is_twobit;
 
@@ -16,12 +16,12 @@ const AGAIN: &str = "the table is torn; count again";
 /// Below so many k-mers that stand on one strand only, it may be chance that all of them are the smaller of the two.
 const ENOUGH: usize = 20;
 
-/// True where a file looks like a table of counts, false where it looks like a genome (or is standard input).
+/// True where a file looks like a table of counts, false where it looks like a genome, or is a pipe: what is looked at there is gone.
 ///
 /// # Errors
 /// The file cannot be read.
 pub fn is_table(path: &Path) -> Result<bool> {
-    if path == Path::new(STDIN) {
+    if is_pipe(path) {
         return Ok(false);
     }
     let head = head(path)?;
@@ -151,12 +151,14 @@ impl Table<'_> {
         let mut counts = KmerCounts::default();
         for (k, table) in (1..).zip(self.counts).filter(|(_, table)| !table.is_empty()) {
             let table: Vec<u64> = table.into_iter().map(Option::unwrap_or_default).collect();
-            let table = if canonical { super::table::both_strands(&table, k) } else { table };
-            if table.iter().try_fold(0u64, |sum, &count| sum.checked_add(count)).is_none() {
+            let sum = table.iter().try_fold(0u64, |sum, &count| sum.checked_add(count));
+            // A canonical k-mer is counted on both strands.
+            let sum = if canonical { sum.and_then(|sum| sum.checked_mul(2)) } else { sum };
+            if sum.is_none() {
                 let expected = format!("counts of length {k} whose sum is below 2^64");
                 return Err(self.lines.wrong_whole(expected, "more", "count again"));
             }
-            counts.set(k, table);
+            counts.set(k, if canonical { super::table::both_strands(&table, k) } else { table });
         }
         if counts.lengths().next().is_none() {
             return Err(self.lines.wrong_whole(WHAT, "a header and nothing else", AGAIN));

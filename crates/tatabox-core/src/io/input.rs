@@ -65,6 +65,11 @@ pub struct Input {
     packing: Packing,
 }
 
+/// True for standard input, and for what is no file: it can be read once only.
+pub fn is_pipe(path: &Path) -> bool {
+    path == Path::new(STDIN) || path.metadata().is_ok_and(|data| !data.is_file())
+}
+
 impl Input {
     /// Opens a file, or standard input for [`STDIN`].
     ///

@@ -1,7 +1,8 @@
 //! Files that are there whole or not at all.
 //!
 //! A file is written under a temporary name beside its own, synced, and renamed. A process that is killed in between leaves at most a file
-//! whose name begins with [`TEMPORARY`]; every other end leaves nothing, and what was there before is kept.
+//! whose name begins with [`TEMPORARY`]; every other end leaves nothing, and what was there before is kept. A pipe or a device (`/dev/stdout`) is no file
+//! that could be replaced: it is written into.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -28,6 +29,11 @@ pub const TEMPORARY: &str = ".writing-";
 /// ```
 pub fn write(path: &Path, content: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
     let failed = |action| move |source| Error::File { action, path: path.to_path_buf(), source };
+    if path.metadata().is_ok_and(|data| !data.is_file() && !data.is_dir()) {
+        let mut out = BufWriter::new(File::options().write(true).open(path).map_err(failed("open"))?);
+        content(&mut out).map_err(failed("write"))?;
+        return out.flush().map_err(failed("write"));
+    }
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut builder = tempfile::Builder::new();
     builder.prefix(TEMPORARY);
@@ -115,6 +121,15 @@ mod tests {
             assert!(error.starts_with(&format!("cannot {action} `{}`: ", path.display())), "{error}");
         }
         assert_eq!(names(folder.path()), ["taken"]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_device_is_written_into_and_stays() {
+        use std::os::unix::fs::FileTypeExt;
+        let device = Path::new("/dev/null");
+        write(device, |out| out.write_all(b"away")).unwrap();
+        assert!(fs::metadata(device).unwrap().file_type().is_char_device());
     }
 
     #[cfg(unix)]

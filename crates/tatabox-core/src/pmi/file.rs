@@ -6,7 +6,7 @@ use std::path::Path;
 use super::{LENGTHS, PmiRow, PmiTable};
 use crate::count::kmer;
 use crate::error::Result;
-use crate::io::input::STDIN;
+use crate::io::input::is_pipe;
 use crate::io::lines::{Lines, head, quoted};
 use crate::io::whole;
 
@@ -14,14 +14,16 @@ use crate::io::whole;
 pub(crate) const HEADER: &str = "kmer\tcount\tpmi\tnpmi\trank";
 const NONE: &str = "NA";
 const HINT: &str = "give a table that `tatabox pmi … -o` has written";
+const VOCABULARY: &str = "a table of several lengths is a masking vocabulary (`pmi.tsv` of a run under `pmi-vocab`), or is torn; \
+                          score k-mers of one length with `tatabox pmi`";
 const AGAIN: &str = "the table is torn or was changed; make it again with `tatabox pmi`";
 
-/// True where a file begins as a table of scores does; standard input is none.
+/// True where a file begins as a table of scores does; a pipe is none.
 ///
 /// # Errors
 /// The file cannot be read.
 pub fn is_table(path: &Path) -> Result<bool> {
-    Ok(path != Path::new(STDIN) && head(path)?.starts_with(b"kmer\tcount\t"))
+    Ok(!is_pipe(path) && head(path)?.starts_with(b"kmer\tcount\t"))
 }
 
 /// The rows below the header, each with its line and its columns as [`HEADER`] names them. `header_hint` is for a file that is none of ours, `row_hint` for
@@ -78,7 +80,9 @@ impl PmiTable {
             }
             let Some(kmer) = kmer::number(word.as_bytes()).filter(|_| word.len() == k && LENGTHS.contains(&k)) else {
                 let length = if LENGTHS.contains(&k) { format!("{k}") } else { "2 to 10".into() };
-                return Err(lines.wrong(at, format!("a k-mer of {length} letters A, C, G, T"), quoted(word), AGAIN));
+                let other = kmer::number(word.as_bytes()).is_some() && LENGTHS.contains(&word.len());
+                let hint = if other { VOCABULARY } else { AGAIN };
+                return Err(lines.wrong(at, format!("a k-mer of {length} letters A, C, G, T"), quoted(word), hint));
             };
             let count = count.parse().map_err(|_| lines.wrong(at, "a count of 0 or more", quoted(count), AGAIN))?;
             if counts[kmer].replace(count).is_some() {

@@ -99,11 +99,12 @@ fn needed(counts: &KmerCounts, k: usize, longest_piece: usize, scorer: Scorer) -
     })
 }
 
-/// Refuses counts that cannot be of one text: where a k-mer stands, its parts stand too.
+/// Refuses counts that cannot be of one text: where a k-mer stands, all its parts stand too.
 fn agree(words: &[u64], shorter: &[&[u64]], k: usize) -> Result<()> {
     for (length, table) in (1..).zip(shorter) {
         for (word, &count) in words.iter().enumerate() {
-            for part in [word >> (2 * (k - length)), word & (table.len() - 1)] {
+            for behind in 0..=k - length {
+                let part = (word >> (2 * behind)) & (table.len() - 1);
                 if count > table[part] {
                     let (word, part_word) = (kmer::spell(word, k), kmer::spell(part, length));
                     return Err(Error::Data {

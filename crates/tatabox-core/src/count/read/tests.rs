@@ -93,6 +93,17 @@ fn a_dump_of_canonical_kmers_is_spread_over_both_strands() {
 }
 
 #[test]
+fn a_canonical_dump_whose_doubled_sum_is_too_large_is_refused() {
+    let all = counts(1..=4, Strands::Both);
+    let smaller =
+        |number: usize, k: usize| kmer::spell(number, k) <= kmer::spell(kmer::reverse_complement(number, k), k);
+    let text = dump(&all, true, smaller);
+    let line = text.lines().find(|line| line.starts_with("AACC ")).unwrap().to_string();
+    let error = refused(&text.replace(&line, "AACC 9223372036854775813"));
+    assert!(error.contains("counts of length 4 whose sum is below 2^64"), "{error}");
+}
+
+#[test]
 fn what_is_no_table_of_counts_names_the_line() {
     let header = "kmer\tcount\n";
     for (text, message) in [

@@ -151,4 +151,15 @@ fn what_cannot_be_scored_says_why() {
     lie.set(2, pairs);
     let lie = error(&lie, 6, Scorer::Eq1, Threshold::Default);
     assert!(lie.to_string().contains("contradict each other"), "{lie}");
+    // G stands in the middle alone.
+    let mut inner = KmerCounts::default();
+    for k in 1..=3 {
+        let mut table = vec![0; 1 << (2 * k)];
+        for word in ["A", "C", "AG", "GC", "AGC"].into_iter().filter(|word| word.len() == k) {
+            table[number(word)] = 5;
+        }
+        inner.set(k, table);
+    }
+    let inner = error(&inner, 3, Scorer::GenemaskRelease, Threshold::Count(1));
+    assert!(inner.to_string().contains("AGC 5 times, its part G 0"), "{inner}");
 }
