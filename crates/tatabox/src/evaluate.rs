@@ -17,7 +17,9 @@ use crate::data::frozen_batches;
 use crate::dataset::{self, Dataset};
 use crate::error::{Error, Result};
 use crate::models::bert;
+use crate::recipe::RunConfig;
 use crate::run::CONFIG;
+use crate::settings::Settings;
 use crate::weights::{Head, Weights, read_weights, wanted};
 
 /// Tokens that are evaluated at once.
@@ -255,12 +257,27 @@ pub struct Request<'a> {
 pub fn evaluate(request: Request<'_>) -> Result<Evaluation> {
     let files = ModelFiles::find(request.model)?;
     let frozen = FrozenMasks::read(request.masks)?;
+    let dataset = Dataset::of_run(request.model)?;
+    let run = match &dataset {
+        Some(_) => Some(RunConfig::resolve(Settings::read(&request.model.join(CONFIG))?)?),
+        None => None,
+    };
+    if let Some(run) = &run {
+        check_stride(run, &frozen, request.masks)?;
+    }
     let Loaded { mut executor, capacity, mut notes } = Loaded::new(&files, &frozen, request.masks, request.precision)?;
     let start = std::time::Instant::now();
     let scores = score(&mut executor, &frozen, &frozen_batches(&frozen, &capacity)?)?;
     let tokens: usize = frozen.sequences.iter().map(|one| one.masked.input_ids.len()).sum();
     let tokens_per_second = tokens as f64 / start.elapsed().as_secs_f64().max(1e-9);
-    let dataset = Dataset::of_run(request.model)?;
+    let longest = frozen.sequences.iter().map(|one| one.masked.input_ids.len()).max().unwrap_or(0);
+    if let Some(trained) = run.as_ref().map(|run| run.data.max_length).filter(|&trained| longest > trained) {
+        notes.push(format!(
+            "the masks have up to {longest} tokens, but this run trained on {trained} at most: it is asked at positions that it never saw \
+             (`tatabox mask freeze --recipe {}` makes masks of its length)",
+            request.model.join(CONFIG).display()
+        ));
+    }
     if let Some(dataset) = &dataset {
         let seen = frozen.sequences.iter().filter(|one| dataset.may_have_seen(&one.origin)).count();
         if seen > 0 {
@@ -272,7 +289,8 @@ pub fn evaluate(request: Request<'_>) -> Result<Evaluation> {
             ));
         }
     }
-    let baselines = match baselines(&request, dataset.as_ref(), &frozen) {
+    let both_strands = run.is_none_or(|run| run.data.strands == "both");
+    let baselines = match baselines(&request, dataset.as_ref(), &frozen, both_strands) {
         Ok(baselines) => baselines,
         Err(error) => {
             notes.push(format!("no baselines: {error}"));
@@ -292,7 +310,12 @@ pub fn evaluate(request: Request<'_>) -> Result<Evaluation> {
 }
 
 /// The baselines on the genome that is given or that the run remembers; none where there is neither.
-fn baselines(request: &Request<'_>, dataset: Option<&Dataset>, frozen: &FrozenMasks) -> Result<Vec<BaselineScores>> {
+fn baselines(
+    request: &Request<'_>,
+    dataset: Option<&Dataset>,
+    frozen: &FrozenMasks,
+    both_strands: bool,
+) -> Result<Vec<BaselineScores>> {
     let (genome, holdout) = match (&request.genome, dataset) {
         (Some(genome), None) => (genome.clone(), request.holdout.clone()),
         (Some(genome), Some(dataset)) => (genome.clone(), dataset.holdout()),
@@ -301,7 +324,7 @@ fn baselines(request: &Request<'_>, dataset: Option<&Dataset>, frozen: &FrozenMa
     };
     let longest = frozen.sequences.iter().map(|one| one.origin.bases).max().unwrap_or(1);
     let held_out = holdout.regions(&genome, longest)?;
-    dataset::baselines(&genome, &held_out, true, frozen)
+    dataset::baselines(&genome, &held_out, both_strands, frozen)
 }
 
 /// What the directory of a run shows is its newest checkpoint. A `config.json` changed there by hand would be passed over in silence.
@@ -316,6 +339,16 @@ fn check_shown(dir: &Path, checkpoint: &Path) -> Result<()> {
         problems: "\n  `config.json` is not the one that these weights were saved with".to_string(),
         hint: format!("copy `{}` back", checkpoint.join("config.json").display()),
     })
+}
+
+/// Refuses masks whose tokens lie otherwise on a sequence than those that the run learnt from.
+fn check_stride(run: &RunConfig, frozen: &FrozenMasks, masks: &Path) -> Result<()> {
+    let (expected, got) = (run.tokenizer.stride, frozen.tokenizer.stride());
+    if expected == got {
+        return Ok(());
+    }
+    let hint = format!("freeze masks with the run's tokenizer: `--set tokenizer.stride={expected}`");
+    Err(Error::format(masks, "", format!("tokens of stride {expected}, as the run has"), format!("stride {got}"), hint))
 }
 
 fn check_tokenizer(files: &ModelFiles, frozen: &FrozenMasks, masks: &Path) -> Result<()> {

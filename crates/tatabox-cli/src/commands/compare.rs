@@ -1,5 +1,6 @@
 //! `tatabox compare`: the same model, data, steps and seeds under several arms, asked the same questions.
 
+use std::cmp::Ordering;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -190,6 +191,14 @@ impl Observer for Words {
     }
 }
 
+/// The words on the arms' values: one where they agree, else the least and the most.
+fn range<T: PartialOrd>(values: &[T], words: impl Fn(&T) -> String) -> String {
+    let least = values.iter().min_by(|one, other| one.partial_cmp(other).unwrap_or(Ordering::Equal));
+    let most = values.iter().max_by(|one, other| one.partial_cmp(other).unwrap_or(Ordering::Equal));
+    let (least, most) = (least.map_or(String::new(), &words), most.map_or(String::new(), &words));
+    if least == most { least } else { format!("{least} to {most}") }
+}
+
 /// What will happen, before it does.
 fn described(plan: &Plan) -> String {
     let runs = plan.arms * plan.seeds;
@@ -200,7 +209,7 @@ fn described(plan: &Plan) -> String {
     };
     let mut rows = vec![
         ("runs", format!("{} arms x {} seeds = {runs} runs{some}", plan.arms, plan.seeds)),
-        ("model", format!("{} parameters", ui::short(plan.parameters as f64))),
+        ("model", format!("{} parameters", range(&plan.parameters, |&of| ui::short(of as f64)))),
         (
             "questions",
             format!(
@@ -213,8 +222,8 @@ fn described(plan: &Plan) -> String {
             "a run",
             format!(
                 "{} steps, {} tokens",
-                ui::count(plan.steps),
-                ui::short(plan.tokens.first().copied().unwrap_or(0.0))
+                range(&plan.steps, |&steps| ui::count(steps)),
+                range(&plan.tokens, |&tokens| ui::short(tokens))
             ),
         ),
     ];

@@ -116,6 +116,17 @@ fn masks_that_are_torn_or_of_another_vocabulary_are_refused() {
     assert!(seen.code == 1 || seen.code == 2, "{seen:#?}");
     seen.fails(seen.code, &["k7.jsonl", "hint: "]);
     shell.tatabox(&["evaluate", "run", "--masks", "nowhere.jsonl"]).fails(1, &["nowhere.jsonl", "hint: "]);
+    let smoke = recipe("smoke.toml");
+    let mut other =
+        vec!["mask", "freeze", "sim/genome.fa", "--recipe", &smoke, "--sequences", "3", "-o", "other.jsonl"];
+    other.extend(["--set", "tokenizer.stride=6"]);
+    shell.works(&other);
+    shell
+        .tatabox(&["evaluate", "run", "--masks", "other.jsonl"])
+        .fails(1, &["other.jsonl", "expected tokens of stride 1", "got stride 6", "tokenizer.stride=1"]);
+    shell.works(&["mask", "freeze", "sim/genome.fa", "--sequences", "5", "-o", "long.jsonl"]);
+    let seen = shell.tatabox(&["evaluate", "run", "--masks", "long.jsonl"]);
+    assert!(seen.code == 0 && seen.stderr.contains("positions that it never saw"), "{seen:#?}");
 }
 
 #[test]

@@ -69,6 +69,7 @@ fn scores_that_do_not_fit_are_refused_before_anything_is_written() {
         (1, &["mask.strategy=pmi", "mask.scores=nowhere.tsv"], &["nowhere.tsv"]),
         (1, &["mask.strategy=pmi", "mask.min_count=100000000"], &["100000000 times", "mask.min_count"]),
         (2, &["mask.strategy=pmi", "mask.scores=five.tsv", "mask.min_count=3"], &["mask.min_count", "scored already"]),
+        (2, &["mask.strategy=pmi", "mask.scores=five.tsv", "mask.scorer=ai21"], &["mask.scorer", "scored already"]),
         (2, &["mask.strategy=pmi", "tokenizer.stride=6"], &["mask.strategy", "side by side", "token"]),
         (2, &["mask.strategy=pmi-vocab", "mask.permuted=true"], &["mask.permuted", "pmi-vocab"]),
         (2, &["mask.permuted=true"], &["mask.permuted", "kmer-span"]),

@@ -159,8 +159,11 @@ impl MaskConfig {
     /// Writes down the defaults of the keys that only some strategies have, where this strategy has them.
     pub fn complete(&mut self) {
         if self.is_learned() {
-            self.scorer.get_or_insert_default();
             self.scores.get_or_insert_with(|| OWN_GENOME.into());
+            // A file may be scored already, by whatever scorer.
+            if self.scores_file().is_none() {
+                self.scorer.get_or_insert_default();
+            }
         }
         if self.strategy == Strategy::Pmi {
             self.selection.get_or_insert_default();

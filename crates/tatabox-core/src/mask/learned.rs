@@ -61,13 +61,19 @@ impl MaskScores {
         if !is_scored(path)? {
             return Self::of_counts(config, &KmerCounts::read(path)?, k, seed);
         }
-        if let Some(least) = config.min_count {
-            return Err(Error::Value {
-                key: "mask.min_count".into(),
-                got: least.to_string(),
-                expected: format!("`{}` is scored already", path.display()),
-                hint: "leave `mask.min_count` out, or give a table of counts (`tatabox count`)".into(),
-            });
+        let given = [
+            ("mask.min_count", config.min_count.map(|least| least.to_string())),
+            ("mask.scorer", config.scorer.map(|scorer| format!("`{scorer}`"))),
+        ];
+        for (key, got) in given {
+            if let Some(got) = got {
+                return Err(Error::Value {
+                    key: key.into(),
+                    got,
+                    expected: format!("`{}` is scored already", path.display()),
+                    hint: format!("leave `{key}` out, or give a table of counts (`tatabox count`)"),
+                });
+            }
         }
         Ok(match Self::read(config.strategy, path)? {
             Self::Table(table) => Self::Table(permuted(table, config, seed)),

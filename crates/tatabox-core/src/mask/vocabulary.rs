@@ -41,7 +41,7 @@ impl MaskVocabulary {
     /// The best 40,000 words of 2 to 10 bases that were seen at least `min_count` times, all lengths in one ranking; fewer where a genome has fewer.
     ///
     /// Left out, `min_count` is the paper's 10,000, or the count that an eighth of the words that occur reach where that is less (a small genome). The
-    /// threshold of Equation 2 is one for all lengths: 101, or the first quartile of the counts of all words where that is less. Of words with one
+    /// threshold of Equation 2 is one for all lengths: 101, the first quartile of the counts of all words, or `min_count`, whichever is least. Of words with one
     /// score the shorter is better, then the more frequent, then the one with the smaller number.
     ///
     /// # Errors
@@ -61,7 +61,7 @@ impl MaskVocabulary {
             0 => 1,
             words => *seen.select_nth_unstable((words * part / parts).min(words - 1)).1,
         };
-        let threshold = quantile(1, 4).min(PAPER_THRESHOLD);
+        let threshold = quantile(1, 4).min(PAPER_THRESHOLD).min(min_count.unwrap_or(u64::MAX));
         let least = min_count.unwrap_or_else(|| quantile(7, 8).min(PAPER_MIN_COUNT));
         let mut entries = Vec::new();
         for length in LENGTHS {
@@ -142,6 +142,12 @@ impl MaskVocabulary {
             };
             let count = count.parse().map_err(|_| lines.wrong(at, "a count of 0 or more", quoted(count), HINT))?;
             entries.push(VocabularyEntry { length, kmer, count, pmi: score(pmi)?, npmi: score(npmi)? });
+            if let [.., better, worse] = entries.as_slice()
+                && better.npmi < worse.npmi
+            {
+                let expected = format!("at most the npmi of the rank before, {}", better.npmi);
+                return Err(lines.wrong(at, expected, quoted(npmi), HINT));
+            }
             if rank.parse() != Ok(entries.len()) {
                 return Err(lines.wrong(at, format!("rank {}", entries.len()), quoted(rank), HINT));
             }

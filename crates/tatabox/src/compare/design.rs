@@ -46,9 +46,11 @@ pub struct Design {
     pub seeds: Vec<u64>,
     /// The arm that the others are compared with; the first where none is named.
     pub against: Option<String>,
+    /// The recipe that the arms are laid over.
+    pub common: RunConfig,
     /// Words for the user.
     pub notes: Vec<String>,
-    /// Of each arm, keys of machine and moment ([`OPEN`]) that its recipe leaves open.
+    /// Of each arm, and last of the common recipe, keys of machine and moment ([`OPEN`]) that are left open.
     open: Vec<Vec<&'static str>>,
 }
 
@@ -115,14 +117,27 @@ impl Design {
                 notes.push(format!("the arms `{}` and `{}` are the same recipe", same.name, arm.name));
             }
         }
-        let design = Self { arms, seeds, against, notes, open };
+        open.push(OPEN.into_iter().filter(|key| !given.has(key)).collect());
+        let design = Self { arms, seeds, against, common: base, notes, open };
         design.check_against("--against")?;
         Ok(design)
     }
 
-    /// A design that was recorded: nothing is open any more.
-    pub(super) fn recorded(arms: Vec<ResolvedArm>, seeds: Vec<u64>, against: Option<String>) -> Self {
-        Self { arms, seeds, against, notes: Vec::new(), open: Vec::new() }
+    /// A design that was recorded at a place: nothing is open any more.
+    ///
+    /// # Errors
+    /// As [`Design::new`], where it was changed by hand.
+    pub(super) fn recorded(
+        arms: Vec<ResolvedArm>,
+        seeds: Vec<u64>,
+        against: Option<String>,
+        common: RunConfig,
+        place: &str,
+    ) -> Result<Self> {
+        check_seeds(&seeds)?;
+        let design = Self { arms, seeds, against, common, notes: Vec::new(), open: Vec::new() };
+        design.check_against(place)?;
+        Ok(design)
     }
 
     /// The same arms and seeds, compared with another arm.
@@ -168,6 +183,7 @@ impl Design {
     /// An arm of the same name, or what all arms have in common, is not the same, with what differs.
     pub(super) fn onto(mut self, held: Design, dir: &std::path::Path) -> Result<Design> {
         let first = &held.arms[0].config;
+        let open_common = self.open.last().cloned().unwrap_or_default();
         for (arm, open) in self.arms.iter_mut().zip(&self.open) {
             let of_arm = held.arms.iter().find(|other| other.name == arm.name).map(|other| &other.config);
             // What the recipe leaves open was settled when the comparison began.
@@ -180,16 +196,17 @@ impl Design {
             }
             let differs = match of_arm {
                 Some(of_arm) => differences(of_arm, &arm.config, |_| true),
-                None => differences(first, &arm.config, is_common),
+                // A new arm is laid over the recipe of the others.
+                None => differences(&held.common, &self.common, |key| !open_common.contains(&key)),
             };
             if !differs.is_empty() {
+                let other = match of_arm {
+                    Some(_) => format!("in which arm `{}` is another one", arm.name),
+                    None => "whose common recipe is another one".to_string(),
+                };
                 return Err(Error::Directory {
                     path: dir.to_path_buf(),
-                    what: format!(
-                        "holds a comparison in which arm `{}` is another one:{}",
-                        if of_arm.is_some() { &arm.name } else { &held.arms[0].name },
-                        listed(&differs)
-                    ),
+                    what: format!("holds a comparison {other}:{}", listed(&differs)),
                     hint: format!(
                         "go on with `tatabox compare --resume {}`, give the arm another name, or choose another directory with `-o`",
                         dir.display()
@@ -203,8 +220,14 @@ impl Design {
         );
         let mut seeds = held.seeds;
         seeds.extend(self.seeds.into_iter().filter(|seed| !seeds.contains(seed)).collect::<Vec<_>>());
-        let merged =
-            Design { arms, seeds, against: self.against.or(held.against), notes: self.notes, open: Vec::new() };
+        let merged = Design {
+            arms,
+            seeds,
+            against: self.against.or(held.against),
+            common: held.common,
+            notes: self.notes,
+            open: Vec::new(),
+        };
         merged.check_against("--against")?;
         Ok(merged)
     }
@@ -239,12 +262,6 @@ fn check_seeds(seeds: &[u64]) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// What all arms of a comparison share, settled when it began.
-fn is_common(key: &str) -> bool {
-    ["tokenizer.", "data."].iter().any(|section| key.starts_with(section))
-        || ["seed", "evaluate.sequences"].contains(&key)
 }
 
 /// A key with the value that is held and the value that is asked for.
@@ -380,7 +397,10 @@ pub(crate) mod tests {
         );
         let message = refused(&["b:mask.strategy=random-mask"], &[]);
         assert!(message.contains("`mask.strategy` is \"token\" there, and \"random-mask\" here"), "{message}");
-        // A new arm must fit the questions that are frozen.
+        // A new arm must fit the questions that are frozen, and learn as the others do where it says nothing else.
+        assert!(
+            refused(&["c:mask.strategy=token"], &["train.steps=9"]).contains("`train.steps` is 6 there, and 9 here")
+        );
         assert!(refused(&["c"], &["data.max_length=32"]).contains("`data.max_length` is 64 there, and 32 here"));
         assert!(refused(&["c"], &["seed=5"]).contains("`seed` is 42 there, and 5 here"));
     }

@@ -23,6 +23,7 @@ use crate::learned::{self, Learned};
 use crate::metrics::{self, Line};
 use crate::models::bert;
 use crate::plan::fitting_capacity;
+use crate::recipe::RunConfig;
 use crate::run::{DATASET, FROZEN, METRICS};
 
 /// What to compare, and where.
@@ -189,7 +190,7 @@ impl Directory {
             record.check_files()?;
         }
         watcher.compared(&plan);
-        let facts = facts(&design.arms[0], &plan, &Dataset::read(&self.folder.dir().join(DATASET))?);
+        let facts = facts(&design.arms, &plan, &Dataset::read(&self.folder.dir().join(DATASET))?);
         let (mut number, mut tokens_left) = (0, plan.tokens_left);
         let mut answers: Vec<Vec<Answers>> = vec![Vec::new(); design.arms.len()];
         let mut result = None;
@@ -295,10 +296,16 @@ fn curve(lines: &[Line]) -> Vec<Point> {
     lines.iter().filter_map(point).collect()
 }
 
-fn facts(arm: &ResolvedArm, plan: &Plan, dataset: &Dataset) -> Facts {
-    let config = &arm.config;
+fn facts(arms: &[ResolvedArm], plan: &Plan, dataset: &Dataset) -> Facts {
+    let config = &arms[0].config;
     let files: Vec<&str> = dataset.genome.files.iter().map(|file| file.path.as_str()).collect();
     let tokenizer = &config.tokenizer;
+    // An arm may have a model or a number of steps of its own.
+    let same = |of: &dyn Fn(usize, &RunConfig) -> String| {
+        let first = of(0, config);
+        let differ = arms.iter().enumerate().any(|(at, arm)| of(at, &arm.config) != first);
+        if differ { "differs: see below".to_string() } else { first }
+    };
     vec![
         Fact::new("Genome", format!("{} ({} bases)", files.join(", "), dataset.genome.bases())),
         Fact::new("Held out", dataset.held_out.join(", ")),
@@ -309,22 +316,26 @@ fn facts(arm: &ResolvedArm, plan: &Plan, dataset: &Dataset) -> Facts {
         ),
         Fact::new(
             "Model",
-            format!(
-                "{}: {} layers x {}, {:.1} M weights",
-                config.model.preset,
-                config.model.num_hidden_layers,
-                config.model.hidden_size,
-                plan.parameters as f64 / 1e6
-            ),
+            same(&|at, config| {
+                format!(
+                    "{}: {} layers x {}, {:.1} M weights",
+                    config.model.preset,
+                    config.model.num_hidden_layers,
+                    config.model.hidden_size,
+                    plan.parameters[at] as f64 / 1e6
+                )
+            }),
         ),
         Fact::new(
             "A run",
-            format!(
-                "{} steps, about {:.2} M tokens of windows of at most {}",
-                plan.steps,
-                plan.tokens[0] / 1e6,
-                config.data.max_length
-            ),
+            same(&|at, config| {
+                format!(
+                    "{} steps, about {:.2} M tokens of windows of at most {}",
+                    config.train.steps,
+                    plan.tokens[at] / 1e6,
+                    config.data.max_length
+                )
+            }),
         ),
         Fact::new("Weights", "those of the last step; f32".to_string()),
     ]

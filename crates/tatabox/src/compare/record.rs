@@ -24,6 +24,7 @@ pub const COMPARE: Kind = Kind {
 };
 
 const FILES: &str = "files";
+const COMMON: &str = "common";
 
 /// What a directory holds.
 #[derive(Clone, Debug, PartialEq)]
@@ -76,6 +77,8 @@ impl Record {
             let files = BTreeMap::from([(FILES, &self.files)]);
             let _ = write!(text, "\n{}", toml::to_string(&files).map_err(wrong)?);
         }
+        let common = BTreeMap::from([(COMMON, &self.design.common)]);
+        let _ = write!(text, "\n{}", toml::to_string(&common).map_err(wrong)?);
         for arm in &self.design.arms {
             let one = BTreeMap::from([("arms", BTreeMap::from([(&arm.name, &arm.config)]))]);
             let _ = write!(text, "\n{}", toml::to_string(&one).map_err(wrong)?);
@@ -114,6 +117,14 @@ impl Record {
                 files.insert(file.to_string(), plain(&sha256));
             }
         }
+        let mut common = Settings::empty();
+        for key in top.given().map(|(key, _)| key.to_string()).collect::<Vec<_>>() {
+            if let Some(inner) = key.strip_prefix(COMMON).and_then(|rest| rest.strip_prefix('.'))
+                && let Some((value, place)) = top.take(&key)
+            {
+                common.default_to(inner, value, &place);
+            }
+        }
         top.finish()?;
         let arms = parts.into_iter().map(|(name, settings)| {
             Arm::new(&name, Settings::empty(), &format!("{}, [arms.{name}]", path.display()))?;
@@ -124,7 +135,10 @@ impl Record {
         if arms.is_empty() || seeds.is_empty() {
             return Err(wrong("at least one arm and one seed", "none".to_string()));
         }
-        Ok(Self { design: Design::recorded(arms, seeds, against), frozen, files })
+        // A comparison of before this was recorded: its arms differ in what they set, and in nothing else.
+        let common = if common.given().next().is_none() { arms[0].config.clone() } else { RunConfig::resolve(common)? };
+        let design = Design::recorded(arms, seeds, against, common, &path.display().to_string())?;
+        Ok(Self { design, frozen, files })
     }
 }
 
@@ -154,7 +168,7 @@ mod tests {
         let mut design = design(&[&learned, "a.b:mask.strategy=random-mask,mask.spans=[4, 6]"], &[3, 1], &[]).unwrap();
         design.against = Some("a.b".to_string());
         let mut record = Record {
-            design: Design::recorded(design.arms, design.seeds, design.against),
+            design: Design::recorded(design.arms, design.seeds, design.against, design.common, "x").unwrap(),
             frozen: "f0".to_string(),
             files: BTreeMap::new(),
         };
@@ -180,6 +194,7 @@ mod tests {
             ("seeds = [1]", "sedes = [1]", "`seeds`"),
             ("steps = 6", "steps = 0", "arm `a`"),
             ("[arms.a]", "[arms.\"a/b\"]", "a name becomes a folder"),
+            ("seeds = [1]", "seeds = [1]\nagainst = \"b\"", "`b`"),
             ("seeds = [1]", "seeds = [1", "expected TOML"),
         ] {
             std::fs::write(folder.path().join(COMPARE.record), good.replace(from, to)).unwrap();

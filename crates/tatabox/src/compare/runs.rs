@@ -31,11 +31,11 @@ pub struct Plan {
     pub seeds: usize,
     /// Runs that are finished already.
     pub finished: usize,
-    /// Optimizer steps of the first arm.
-    pub steps: u64,
-    /// Weights of the first arm's model.
-    pub parameters: u64,
-    /// Tokens of a run of each arm, in the order of the arms.
+    /// Optimizer steps of a run of each arm, in the order of the arms.
+    pub steps: Vec<u64>,
+    /// Weights of each arm's model.
+    pub parameters: Vec<u64>,
+    /// Tokens of a run of each arm.
     pub tokens: Vec<f64>,
     /// Tokens of all runs that are not finished.
     pub tokens_left: f64,
@@ -151,7 +151,7 @@ impl Runs<'_> {
         let mut rate = None;
         let mut tokens = Vec::new();
         let (mut tokens_left, mut checkpoint_bytes, mut operations) = (0.0, 0, 0.0);
-        let mut first = None;
+        let (mut steps, mut parameters) = (Vec::new(), Vec::new());
         for (arm, &left) in design.arms.iter().zip(&left) {
             let config = &arm.config;
             let bert_config = config.bert()?;
@@ -175,7 +175,8 @@ impl Runs<'_> {
             operations += left as f64 * plan.tokens * plan.flops_per_token;
             checkpoint_bytes += left as u64 * kept * plan.checkpoint_bytes;
             tokens.push(plan.tokens);
-            first.get_or_insert((plan.steps, plan.parameters));
+            steps.push(plan.steps);
+            parameters.push(plan.parameters);
         }
         if let Some(free) = free_space(self.dir).filter(|&free| free < checkpoint_bytes) {
             let gigabytes = |bytes: u64| format!("{:.2} GB", bytes as f64 / 1e9);
@@ -186,7 +187,6 @@ impl Runs<'_> {
                 hint: "free some space, choose another device with `-o`, or compare fewer arms".to_string(),
             });
         }
-        let (steps, parameters) = first.unwrap_or_default();
         Ok(Plan {
             arms: design.arms.len(),
             seeds: design.seeds.len(),
