@@ -1,6 +1,8 @@
-//! A sequence, or a pair, as what a model reads: one window of tokens where it fits the model's positions, else overlapping windows. Nothing is cut off.
+//! A sequence, or a pair, as what a model reads: one window of tokens where it fits the model's positions, else overlapping windows. No token is cut off; with
+//! a stride above 1, up to stride - 1 bases at the end fill no token.
 
 use tatabox_core::labelled::Example;
+use tatabox_core::seq::Sequence;
 use tatabox_core::tokenizer::{CLS, SEP, Tokenizer, Tokens};
 use tatabox_engine::Batch;
 
@@ -116,7 +118,7 @@ impl Windows {
             return Err(data(
                 format!(
                     "the pair `{}` has {} and {} tokens, but a window takes {room} of both together",
-                    query.id,
+                    called(query.id, query.codes),
                     first.len(),
                     second.len()
                 ),
@@ -138,14 +140,28 @@ impl Windows {
         let k = self.tokenizer.k();
         if self.tokenizer.tokens_of(codes.len()) == 0 {
             return Err(data(
-                format!("the sequence `{id}` has {} bases, fewer than the {k} of a token", codes.len()),
-                "leave such sequences out",
+                format!(
+                    "the sequence `{}` has {} bases, fewer than the {k} of a token",
+                    called(id, codes),
+                    codes.len()
+                ),
+                "leave such sequences out, or take a model of shorter k-mers",
             ));
         }
         let mut tokens = Tokens::default();
         self.tokenizer.encode(codes, &mut tokens);
         Ok(tokens.ids[1..tokens.ids.len() - 1].iter().map(|id| id.0).collect())
     }
+}
+
+/// What a sequence is called in messages: its name, or where it has none how it begins.
+fn called(id: &str, codes: &[u8]) -> String {
+    const SHOWN: usize = 24;
+    if !id.is_empty() {
+        return id.to_string();
+    }
+    let more = if codes.len() > SHOWN { "…" } else { "" };
+    format!("{}{more}", Sequence { codes: codes[..codes.len().min(SHOWN)].to_vec() })
 }
 
 fn data(what: String, hint: &str) -> Error {
@@ -215,5 +231,8 @@ mod tests {
     fn a_sequence_shorter_than_a_token_is_refused_by_name() {
         let error = windows(7, 0.5).encode(&query(&[0, 1]), &mut Encoded::default()).unwrap_err().to_string();
         assert!(error.contains("the sequence `x` has 2 bases, fewer than the 3 of a token"), "{error}");
+        let nameless = Query { id: "", codes: &[0, 1], second: None };
+        let error = windows(7, 0.5).encode(&nameless, &mut Encoded::default()).unwrap_err().to_string();
+        assert!(error.contains("the sequence `AT` has 2 bases"), "{error}");
     }
 }

@@ -13,7 +13,7 @@ use tatabox_core::labelled::ReadOptions;
 use tatabox_core::report::{Renderer, Report, Text};
 
 use super::evaluate::PrecisionArg;
-use crate::settings::{Settings, names};
+use crate::settings::{Settings, check_output, names};
 use crate::signals::Stop;
 use crate::ui;
 
@@ -102,6 +102,7 @@ pub enum StrandsArg {
 /// Predicts, and says what came out.
 pub fn run(args: &Args, settings: &Settings) -> anyhow::Result<ExitCode> {
     let stop = Stop::listen()?;
+    check_output(&args.output, &args.inputs)?;
     let format = args.format.map_or_else(|| Format::of(&args.output), |format| Ok(format.into()))?;
     let mut model = Classifier::open(&args.model, args.precision.into())
         .with_context(|| format!("could not open the model `{}`", args.model.display()))?;

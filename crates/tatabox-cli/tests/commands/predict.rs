@@ -146,7 +146,7 @@ fn what_cannot_be_asked_is_refused_before_the_work() {
     shell.write("other.bed", "chrX\t0\t500\n");
     shell.write("long.bed", "chr1\t0\t99999999\n");
     let windows = ["sim/genome.fa", "--windows", "300", "-o", "x.tsv"];
-    let cases: [(&[&str], i32, &[&str]); 17] = [
+    let cases: [(&[&str], i32, &[&str]); 19] = [
         (&["good.fa", "-o", "x.xlsx"], 2, &["`--output` is `x.xlsx`", ".tsv, .csv, .bed", "--format tsv"]),
         (&["good.fa", "-o", "x.bed"], 2, &["need places on a genome", "--windows"]),
         (&["good.fa", "-o", "no/such/x.tsv"], 2, &["`no/such` is no directory"]),
@@ -172,6 +172,8 @@ fn what_cannot_be_asked_is_refused_before_the_work() {
             2,
             &["`--class` is `one`", "knows 0, 1"],
         ),
+        (&["good.fa", "-o", "x.tsv", "--class", "1"], 2, &["`--class` is `1`", "a column for each"]),
+        (&[&windows[..], &["--threshold", "0.5"]].concat(), 2, &["only BED has a threshold"]),
     ];
     for (args, code, parts) in cases {
         shell.tatabox(&[&["predict", "ft"], args].concat()).fails(code, parts);

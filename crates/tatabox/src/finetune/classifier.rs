@@ -32,6 +32,7 @@ pub struct Classifier {
     windows: Windows,
     pooling: WindowPooling,
     task: Task,
+    pairs: bool,
     outputs: Vec<String>,
     /// Whether the answer is the mean over both strands.
     both_strands: bool,
@@ -83,7 +84,7 @@ impl Classifier {
 
     /// All weights zero.
     fn new(record: &Record, config: BertConfig, precision: Precision) -> Result<Self> {
-        let Record { config: of_run, task, outputs, .. } = record;
+        let Record { config: of_run, task, pairs, outputs, .. } = record;
         let windows =
             Windows::new(Tokenizer::new(of_run.tokenizer.clone())?, of_run.data.max_length, of_run.data.overlap);
         let pooling = of_run.pooling();
@@ -96,6 +97,7 @@ impl Classifier {
             windows,
             pooling,
             task: *task,
+            pairs: *pairs,
             outputs: outputs.clone(),
             both_strands: of_run.predict.both_strands,
         })
@@ -104,6 +106,11 @@ impl Classifier {
     /// What is asked.
     pub fn task(&self) -> Task {
         self.task
+    }
+
+    /// Whether it learnt from pairs of sequences.
+    pub fn pairs(&self) -> bool {
+        self.pairs
     }
 
     /// Names of the classes, labels or numbers, in the order of the answers.
@@ -154,7 +161,9 @@ impl Classifier {
 
     /// True where it answers all the same to examples that it learnt from.
     pub(crate) fn is_collapsed(&mut self, learnt: &[&Example]) -> Result<bool> {
-        let asked = &learnt[..learnt.len().min(ASKED)];
+        // From end to end: data is often sorted by class.
+        let asked = learnt.len().min(ASKED);
+        let asked: Vec<&Example> = (0..asked).map(|at| learnt[at * learnt.len() / asked]).collect();
         let queries: Vec<Query<'_>> = asked.iter().map(|example| Query::from(*example)).collect();
         let targets: Vec<&Target> = asked.iter().map(|example| &example.target).collect();
         Ok(is_collapsed(self.task, &targets, &self.predict(&queries)?))

@@ -14,6 +14,9 @@ use crate::error::{Error, Result};
 pub struct Record {
     /// What is asked.
     pub task: Task,
+    /// Whether the sequences come in pairs.
+    #[serde(default)]
+    pub pairs: bool,
     /// Names of the classes, labels or numbers, in the order of the model's outputs.
     pub outputs: Vec<String>,
     /// The directory of the encoder.
@@ -56,7 +59,7 @@ impl Record {
             what: format!("cannot be written: {error}"),
             hint: String::new(),
         })?;
-        Ok(format!("# The resolved configuration of this fine-tuning: running it again is the same run.\n{text}"))
+        Ok(format!("# The record of this fine-tuning, resolved: `tatabox finetune --resume` goes on with it.\n{text}"))
     }
 
     /// The configuration of the model in Hugging Face's words: what its outputs are and mean.

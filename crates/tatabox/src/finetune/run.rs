@@ -15,6 +15,7 @@ use tatabox_core::assess::{Assessment, assess};
 use tatabox_core::io::whole::{TEMPORARY, sync_folder};
 use tatabox_core::labelled::{Card, Example, Labelled, SplitName, Target, Task};
 use tatabox_core::report::{Html, Json, Renderer};
+use tatabox_core::tokenizer::Tokenizer;
 
 use super::classifier::Classifier;
 use super::fit::{Epoch, Fit, FitObserver, FitState, Pause};
@@ -80,6 +81,7 @@ pub fn start(request: Request<'_>, observer: &mut dyn FitObserver, stop: &Atomic
     check_answers(request.data)?;
     let record = Record {
         task: request.data.task,
+        pairs: request.data.pairs(),
         outputs: outputs_of(request.data),
         model: std::path::absolute(&request.pretrained.dir).map_err(Error::file("find", &request.pretrained.dir))?,
         model_sha256: request.pretrained.sha256.clone(),
@@ -89,6 +91,9 @@ pub fn start(request: Request<'_>, observer: &mut dyn FitObserver, stop: &Atomic
     let parts = Parts::of(request.data);
     // All that does not fit is told before anything is written.
     let fit = Fit::new(request.pretrained, &record.config, parts.lesson(&record))?;
+    if let Some(note) = unread(&Tokenizer::new(record.config.tokenizer.clone())?, request.data) {
+        observer.message(&note);
+    }
     let new = Run::create(request.output)?;
     let card = Card::of(request.data, None);
     new.run().write(DATASET, &json(&card))?;
@@ -138,6 +143,19 @@ pub fn resume(dir: &Path, cache: &Path, observer: &mut dyn FitObserver, stop: &A
         observer.message(&note);
     }
     work.go_on(fit, observer, stop)
+}
+
+/// Words on bases that no token reads: with a stride above 1, those behind the last whole step.
+fn unread(tokenizer: &Tokenizer, data: &Labelled) -> Option<String> {
+    let left = |codes: &Vec<u8>| tokenizer.bases_of(tokenizer.tokens_of(codes.len())) < codes.len();
+    let count = data.examples().filter(|one| left(&one.codes) || one.second.as_ref().is_some_and(left)).count();
+    let stride = tokenizer.stride();
+    (count > 0).then(|| {
+        format!(
+            "with a stride of {stride}, the last 1 to {} bases of {count} sequences fill no token and are not read",
+            stride - 1
+        )
+    })
 }
 
 /// Refuses data from which nothing can be learnt, or that asks for what nobody could learn.

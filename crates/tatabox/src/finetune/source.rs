@@ -62,7 +62,7 @@ impl Source {
             genome,
         };
         let mut data = labelled::read(&self.data, &options)?;
-        let mut notes = Vec::new();
+        let mut notes: Vec<String> = data.problems.iter().map(|problem| problem.what.clone()).collect();
         let unsplit = data.splits.iter().all(|split| split.name == SplitName::All);
         if let Some(split) = &self.split {
             divide(&mut data, &split.parse::<Division>()?, self.seed)?;

@@ -48,6 +48,7 @@ impl Learner for FineTuner {
         }
         let record = Record {
             task: lesson.task,
+            pairs: lesson.train.iter().any(|example| example.second.is_some()),
             outputs: (0..lesson.outputs).map(|output| output.to_string()).collect(),
             model: self.pretrained.dir.clone(),
             model_sha256: self.pretrained.sha256.clone(),

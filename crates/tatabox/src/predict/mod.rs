@@ -51,6 +51,11 @@ pub trait Model {
     /// The fewest bases that are a token, the k of its k-mers.
     fn shortest(&self) -> usize;
 
+    /// Whether it answers to pairs of sequences, and to nothing else.
+    fn pairs(&self) -> bool {
+        false
+    }
+
     /// The answers, `[queries][outputs]`: probabilities of the classes or of each label, or numbers. The answer to one query does not depend on the others.
     ///
     /// # Errors
@@ -65,6 +70,10 @@ impl Model for Classifier {
 
     fn outputs(&self) -> &[String] {
         Classifier::outputs(self)
+    }
+
+    fn pairs(&self) -> bool {
+        Classifier::pairs(self)
     }
 
     fn shortest(&self) -> usize {
@@ -192,7 +201,7 @@ pub fn predict(
     match &request.inputs {
         Inputs::Sequences { paths, options } => {
             let spool = Spool::of(paths, request.output, &mut io::stdin())?;
-            let asked = sequences::Asked::of(&spool.paths, options, task, &outputs, model.shortest())?;
+            let asked = sequences::Asked::of(&spool.paths, options, model)?;
             let mut outcome = Outcome { unanswered: asked.unanswered, notes: asked.notes(), ..begun(request, &asked) };
             if let Some(mut journal) = answer(model, request, &asked, &mut outcome, watch, stop)? {
                 if let Some(targets) = &asked.targets {
@@ -207,6 +216,11 @@ pub fn predict(
             Ok(outcome)
         }
         Inputs::Windows { genome, config, regions } => {
+            if model.pairs() {
+                let what = "the model learnt from pairs of sequences, and a window is one".to_string();
+                let hint = "give a table with both columns: `--sequence-column A,B`, without `--windows`".to_string();
+                return Err(tatabox_core::Error::Data { what, hint }.into());
+            }
             let asked = windows::Asked::of(genome, *config, *regions, model.shortest())?;
             let mut outcome = Outcome { windows_over_n: asked.over_n, notes: asked.notes(), ..begun(request, &asked) };
             if let Some(mut journal) = answer(model, request, &asked, &mut outcome, watch, stop)? {

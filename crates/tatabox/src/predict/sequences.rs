@@ -2,15 +2,15 @@
 
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use tatabox_core::io::input;
-use tatabox_core::labelled::{ReadOptions, Record, Sequences, Target, Task};
+use tatabox_core::labelled::{ReadOptions, Record, Sequences, Target};
 
 use super::labels::Labels;
-use super::{CHUNK, Item};
-use crate::error::Result;
+use super::{CHUNK, Item, Model};
+use crate::error::{Error, Result};
 
 /// The sequences that are asked.
 pub(super) struct Asked<'a> {
@@ -34,13 +34,8 @@ impl<'a> Asked<'a> {
     ///
     /// # Errors
     /// A file cannot be read, or holds what is no sequence; a label in a column that the user named is none that the model knows.
-    pub fn of(
-        paths: &'a [PathBuf],
-        options: &'a ReadOptions,
-        task: Task,
-        outputs: &[String],
-        shortest: usize,
-    ) -> Result<Asked<'a>> {
+    pub fn of(paths: &'a [PathBuf], options: &'a ReadOptions, model: &dyn Model) -> Result<Asked<'a>> {
+        let shortest = model.shortest();
         let mut asked = Asked {
             paths,
             options,
@@ -63,11 +58,12 @@ impl<'a> Asked<'a> {
             }
             asked.hashes.push(input::fingerprint(path)?.sha256);
         }
-        let mut labels = Labels::new(task, outputs, !options.label_columns.is_empty());
+        let mut labels = Labels::new(model.task(), model.outputs(), !options.label_columns.is_empty());
         let mut ids: HashSet<u64> = HashSet::new();
         let mut reader = Reader::new(paths, options);
         while let Some((path, columns, record)) = reader.next_record()? {
             asked.total += 1;
+            check_pair(model, path, &record)?;
             labels.take(path, columns, &record)?;
             let unclear = record.letters.bases - record.letters.known();
             asked.unclear.0 += u64::from(unclear > 0);
@@ -132,7 +128,11 @@ impl super::Asked for Asked<'_> {
     }
 
     fn identity(&self) -> Value {
-        json!({"files": self.hashes, "sequence_columns": self.options.sequence_columns})
+        let genome = self.options.genome.as_ref().map(|genome| {
+            let files = genome.card().files.iter();
+            files.map(|file| file.sha256.clone()).collect::<Vec<_>>()
+        });
+        json!({"files": self.hashes, "sequence_columns": self.options.sequence_columns, "genome": genome})
     }
 
     fn chunks<'a>(&'a self, from: u64) -> Result<Box<dyn Iterator<Item = Result<Vec<Item>>> + 'a>> {
@@ -156,6 +156,22 @@ impl super::Asked for Asked<'_> {
             (!chunk.is_empty()).then_some(Ok(chunk))
         })))
     }
+}
+
+/// Refuses a single sequence where the model learnt from pairs, and a pair where it did not.
+fn check_pair(model: &dyn Model, path: &Path, record: &Record) -> Result<()> {
+    let (expected, got, hint) = match (model.pairs(), record.second.is_some()) {
+        (true, false) => (
+            "a pair of sequences, as the model learnt from",
+            "one sequence",
+            "name both columns: `--sequence-column A,B`",
+        ),
+        (false, true) => {
+            ("one sequence, as the model learnt from", "a pair of them", "name one column: `--sequence-column A`")
+        }
+        _ => return Ok(()),
+    };
+    Err(Error::format(path, format!(", line {}", record.line), expected, got.to_string(), hint))
 }
 
 fn item(record: Record) -> Item {

@@ -8,11 +8,18 @@ struct Gc {
     asked: u64,
     /// After how many sequences it fails, as a process that is killed.
     fails_after: u64,
+    pairs: bool,
 }
 
 impl Gc {
     fn new() -> Gc {
-        Gc { outputs: vec!["no".into(), "yes".into()], task: Task::Binary, asked: 0, fails_after: u64::MAX }
+        Gc {
+            outputs: vec!["no".into(), "yes".into()],
+            task: Task::Binary,
+            asked: 0,
+            fails_after: u64::MAX,
+            pairs: false,
+        }
     }
 
     fn of(codes: &[u8]) -> f32 {
@@ -31,6 +38,10 @@ impl Model for Gc {
 
     fn shortest(&self) -> usize {
         4
+    }
+
+    fn pairs(&self) -> bool {
+        self.pairs
     }
 
     fn predict(&mut self, queries: &[Query<'_>]) -> Result<Vec<Vec<f32>>> {
@@ -264,6 +275,35 @@ fn tracks_need_places_and_one_output() {
     let mut labels = Gc { task: Task::MultiLabel, ..Gc::new() };
     let error = case.windows(&mut labels, Format::BigWig, ">a\nCCCC\n", [4, 4]).unwrap_err().to_string();
     assert_eq!(error, "`--class` is not given, but a track shows one of no, yes");
+}
+
+#[test]
+fn pairs_and_single_sequences_are_not_mixed_up() {
+    let files = [("x.csv", "id,sequence\na,CCGG\n"), ("y.csv", "id,sequence1,sequence2\na,CCGG,AATT\n")];
+    for (file, pairs, part) in [(files[0], true, "expected a pair"), (files[1], false, "expected one sequence")] {
+        let error = Case::new(&[file]).sequences(&mut Gc { pairs, ..Gc::new() }).unwrap_err();
+        assert!(error.to_string().contains(part) && error.hint().unwrap().contains("--sequence-column"), "{error}");
+        assert!(Case::new(&[file]).sequences(&mut Gc { pairs: !pairs, ..Gc::new() }).is_ok());
+    }
+    let error = Case::new(&[]).windows(&mut Gc { pairs: true, ..Gc::new() }, Format::Tsv, ">a\nCCCC\n", [4, 4]);
+    assert!(error.unwrap_err().to_string().contains("learnt from pairs"));
+}
+
+#[test]
+fn another_genome_under_the_same_intervals_is_another_prediction() {
+    let case = Case::new(&[("x.bed", "a\t0\t4\n")]);
+    let genome = |name: &str, bases: &str| {
+        let path = case.folder.path().join(name);
+        fs::write(&path, format!(">a\n{bases}\n")).unwrap();
+        Genome::open(&[path], case.folder.path()).unwrap()
+    };
+    let identity = |genome: Genome| {
+        let options = ReadOptions { genome: Some(genome), ..ReadOptions::default() };
+        super::Asked::identity(&sequences::Asked::of(&case.paths, &options, &Gc::new()).unwrap())
+    };
+    let (one, other) = (identity(genome("one.fa", "CCGG")), identity(genome("other.fa", "AAGG")));
+    assert_ne!(one, other);
+    assert_eq!(one, identity(genome("same.fa", "CCGG")));
 }
 
 #[test]

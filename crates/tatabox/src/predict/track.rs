@@ -66,8 +66,19 @@ pub(super) fn shown(request: &Request<'_>, task: Task, outputs: &[String]) -> Re
     let refuse = |key: &str, got: &str, expected: String, hint: String| -> Error {
         tatabox_core::Error::Value { key: key.into(), got: got.into(), expected, hint }.into()
     };
+    if request.format != Format::Bed && request.threshold.is_some() {
+        let expected = "only BED has a threshold: the other forms have every answer".into();
+        return Err(refuse("--threshold", "given", expected, "leave it away, or write BED: `-o windows.bed`".into()));
+    }
     if !request.format.is_track() {
-        return Ok(0);
+        return match request.shown {
+            None => Ok(0),
+            Some(name) => {
+                let expected = "a table has a column for each of them".into();
+                let hint = "leave it away, or write a track: `-o scores.bedgraph`".into();
+                Err(refuse("--class", &format!("`{name}`"), expected, hint))
+            }
+        };
     }
     if matches!(request.inputs, Inputs::Sequences { .. }) {
         let expected = "BED, bedGraph and bigWig need places on a genome".into();
