@@ -14,16 +14,16 @@ use crate::commands::{
 const EXAMPLES: &str = "\
 Examples:
   tatabox demo                                                    everything once, on a simulated genome
-  tatabox pretrain genome.fa.gz -o runs/rice                      a model of your genome, sized to this machine
+  tatabox pretrain genome.fa.gz -o runs/rice                      bert-mini on your genome, an hour on this machine
   tatabox pretrain --resume runs/rice                             go on where it stopped
-  tatabox mask freeze genome.fa.gz --sequences 500 -o frozen.jsonl
+  tatabox mask freeze genome.fa.gz --recipe runs/rice/config.toml --sequences 500 -o frozen.jsonl
   tatabox evaluate runs/rice --masks frozen.jsonl
   tatabox compare genome.fa.gz --recipe recipes/compare-masks.toml --seeds 1,2,3 -o cmp
   tatabox fewshot runs/a runs/b --data promoters/ --shots 10,100 -o few    a few examples, many draws, spread and tests
 
 Results go to stdout, words to stderr. Exit code: 0 done, 1 the work failed, 2 the command line or the recipe was wrong.";
 
-/// Language models of DNA: pretrain, evaluate and look inside, from a FASTA file.
+/// Language models of DNA: pretrain, fine-tune, predict and measure, from a FASTA file.
 #[derive(Debug, Parser)]
 #[command(name = "tatabox", version, after_help = EXAMPLES, max_term_width = 110)]
 pub struct Cli {

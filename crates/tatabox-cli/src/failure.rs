@@ -79,7 +79,7 @@ fn hint(error: &anyhow::Error) -> Option<String> {
         return Some(hint.to_string());
     }
     if error.chain().any(|cause| matches!(cause.downcast_ref(), Some(tatabox::Error::Recipe { .. }))) {
-        return Some("all keys, with what they take, are in docs/reference/recipe.md".to_string());
+        return Some("all keys, with what they take, are in docs/reference/recipe.md, those of fine-tuning in docs/reference/finetune-keys.md".to_string());
     }
     let system = error.chain().filter_map(|cause| cause.downcast_ref::<std::io::Error>()).last()?;
     let hint = match system.kind() {

@@ -29,12 +29,29 @@ pub struct Lesson<'a> {
 pub struct Learnt {
     /// The answers to the test examples, `[test][outputs]`: probabilities of the classes (of sum 1) or of each label, or numbers.
     pub scores: Vec<Vec<f64>>,
-    /// Epochs that were trained.
+    /// Epochs that were trained; none where the loss became no number.
     pub epochs: u32,
     /// The epoch whose weights were asked, from 1.
     pub best_epoch: u32,
     /// One class (or one number) is answered to everything that was learnt from: nothing was learnt.
     pub collapsed: bool,
+}
+
+impl Learnt {
+    /// What a fit whose loss became no number leaves: the same answer to everything, no class likelier than another.
+    pub fn nothing(lesson: &Lesson<'_>) -> Learnt {
+        let answer = match lesson.task {
+            Task::Binary | Task::MultiClass => 1.0 / lesson.outputs as f64,
+            Task::MultiLabel => 0.5,
+            Task::Regression => 0.0,
+        };
+        Learnt {
+            scores: vec![vec![answer; lesson.outputs]; lesson.test.len()],
+            epochs: 0,
+            best_epoch: 0,
+            collapsed: true,
+        }
+    }
 }
 
 /// Something that learns a lesson: the same lesson gives the same answers.

@@ -48,9 +48,9 @@ pub struct Args {
     /// The percentage of train that becomes dev where there is none; 0: the last epoch counts
     #[arg(long, value_name = "PERCENT", default_value_t = 10, value_parser = clap::value_parser!(u32).range(0..=50), conflicts_with = "resume")]
     pub dev_share: u32,
-    /// The genome that intervals lie on: FASTA files or one .2bit file
-    #[arg(long, value_name = "GENOME", conflicts_with = "resume")]
-    pub genome: Vec<PathBuf>,
+    /// A genome that intervals lie on: a FASTA or .2bit file; NAME=FILE for one genome of several, by its name in the suite or by data set
+    #[arg(long, value_name = "[NAME=]FILE", conflicts_with = "resume")]
+    pub genome: Vec<String>,
     /// Let each model take part with fresh weights too, as NAME-fresh: what it lacks is what pretraining brought
     #[arg(long, conflicts_with = "resume")]
     pub with_fresh: bool,

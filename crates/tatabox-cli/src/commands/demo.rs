@@ -28,7 +28,7 @@ const STRATEGIES: [&str; 2] = ["kmer-span", "random-mask"];
 /// Lines of the frozen masks.
 const SEQUENCES: usize = 500;
 
-/// Simulate a small genome, pretrain with two kinds of masks, and compare them: two minutes on two cores
+/// Simulate a small genome, pretrain with two kinds of masks, and compare them: three minutes on two cores
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Where everything goes

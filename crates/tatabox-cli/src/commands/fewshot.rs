@@ -17,6 +17,7 @@ use crate::trials::Words;
 
 /// Compare models after a few labelled examples: the same draws for all, spread and paired tests, two baselines beside them
 #[derive(Debug, clap::Args)]
+#[command(mut_group("Form", |form| form.conflicts_with("resume")))]
 pub struct Args {
     /// Models: runs of `tatabox pretrain` or Hugging Face BERTs, RUN or NAME=RUN; without any, the baselines alone
     #[arg(value_name = "RUN", conflicts_with = "resume")]
@@ -65,11 +66,8 @@ pub fn run(args: &Args, settings: &Settings) -> anyhow::Result<ExitCode> {
     let mut words = Words::new();
     let place = |dir| tatabox::trial::Place { dir, cache: &settings.cache, contestants: &open };
     let outcome = match args.place.begin() {
-        Begin::Resume(dir) => {
-            args.labelled.check_not_given("the data of the evaluation is recorded in it")?;
-            resume(&place(dir), args.metric, args.against.clone(), &mut words, stop.flag())
-                .with_context(|| format!("could not go on with the few-shot evaluation `{}`", dir.display()))?
-        }
+        Begin::Resume(dir) => resume(&place(dir), args.metric, args.against.clone(), &mut words, stop.flag())
+            .with_context(|| format!("could not go on with the few-shot evaluation `{}`", dir.display()))?,
         Begin::Here(dir) => {
             check(dir)?;
             let design = design(args)?;

@@ -19,6 +19,7 @@ use crate::ui;
 
 /// Fine-tune a pretrained model on labelled sequences, or go on with a fine-tuning
 #[derive(Debug, clap::Args)]
+#[command(mut_group("Form", |form| form.conflicts_with("resume")))]
 pub struct Args {
     /// A run of `tatabox pretrain`, or a Hugging Face BERT with DNABERT's vocabulary
     #[arg(value_name = "RUN", required_unless_present_any = ["resume", "presets"], conflicts_with = "resume")]
@@ -26,7 +27,7 @@ pub struct Args {
     #[command(flatten)]
     pub labelled: Labelled,
     /// The percentage of train that becomes dev where there is none; 0: the last epoch counts
-    #[arg(long, value_name = "PERCENT", default_value_t = 10, value_parser = clap::value_parser!(u32).range(0..=50))]
+    #[arg(long, value_name = "PERCENT", default_value_t = 10, value_parser = clap::value_parser!(u32).range(0..=50), conflicts_with = "resume")]
     pub dev_share: u32,
     /// The run directory to make
     #[arg(short, long, value_name = "DIR", required_unless_present_any = ["resume", "presets"], conflicts_with = "resume")]
@@ -53,34 +54,26 @@ pub struct Args {
     pub json: bool,
 }
 
-/// Labelled data and its parts.
+/// Labelled data and its parts. What is gone on with knows its own.
 #[derive(Debug, clap::Args)]
 pub struct Labelled {
     /// Labelled sequences: tables (CSV, TSV, JSON lines), FASTA, BED, or folders of them; plain or gzip
-    #[arg(long, value_name = "DATA", num_args = 1..)]
+    #[arg(long, value_name = "DATA", num_args = 1.., conflicts_with = "resume")]
     pub data: Vec<PathBuf>,
     #[command(flatten)]
     pub form: Form,
     /// Divide again: 90/10, 80/10/10, chromosome, chromosome:chr8,chr9 [default: the parts that the files name, else 80/10/10]
-    #[arg(long, value_name = "HOW", value_parser = division)]
+    #[arg(long, value_name = "HOW", value_parser = division, conflicts_with = "resume")]
     pub split: Option<Division>,
     /// The seed of these divisions
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, conflicts_with = "resume")]
     pub split_seed: u64,
     /// Learn from the dev part where there is no train part
-    #[arg(long)]
+    #[arg(long, conflicts_with = "resume")]
     pub learn_from_dev: bool,
 }
 
 impl Labelled {
-    /// Refuses data beside `--resume`, which knows its own.
-    pub fn check_not_given(&self, why: &str) -> Result<(), Refusal> {
-        if self.data.is_empty() && self.split.is_none() {
-            return Ok(());
-        }
-        Err(Refusal::new(format!("`--data` and `--split` do not go with `--resume`: {why}"), "leave them away"))
-    }
-
     /// Where the data comes from; this percentage of train becomes dev where there is none.
     pub fn source(&self, dev_share: u32) -> Source {
         Source {
@@ -106,7 +99,6 @@ pub fn run(args: &Args, settings: &Settings) -> anyhow::Result<ExitCode> {
     let stop = Stop::listen()?;
     let outcome = match (&args.resume, &args.model, &args.output) {
         (Some(run), ..) => {
-            args.labelled.check_not_given("the data of a fine-tuning is recorded in its run")?;
             if complete(run).is_some() {
                 ui::say(format!("`{}` is complete: nothing was changed", run.display()));
             }
@@ -153,9 +145,6 @@ fn begin(args: &Args, model: &Path, output: &Path, settings: &Settings, stop: &S
     let read = source.read(&settings.cache);
     spinner.finish_and_clear();
     let (data, notes) = read.with_context(|| format!("could not read the labelled data {what}"))?;
-    for problem in &data.problems {
-        ui::say(format!("note: {}", problem.what));
-    }
     for note in pretrained.notes.iter().chain(&notes) {
         ui::say(format!("note: {note}"));
     }

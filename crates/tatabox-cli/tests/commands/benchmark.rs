@@ -133,6 +133,8 @@ fn a_suite_of_ones_own_is_measured_and_a_wrong_command_refused() {
     refused(&["--suite", "gue", "--only", "TF-M", "--seeds", "1,1"], 2, &["seed 1", "twice"]);
     refused(&["--suite", "gue", "--only", "TF-M", "--set", "train.epoch=1"], 2, &["train.epoch", "train.epochs"]);
     refused(&["--suite", "nowhere.toml"], 1, &["nowhere.toml"]);
+    let genome = ["--suite", "genomic-benchmarks", "--genome", "mose=mm10.fa"];
+    refused(&genome, 2, &["is called `mose`", "`mouse`"]);
     shell
         .tatabox(&["benchmark", "run", "--suite", "gue", "--data", "nowhere", "-o", "bench"])
         .fails(2, &["nowhere", "hint: "]);

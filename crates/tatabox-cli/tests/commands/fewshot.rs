@@ -157,9 +157,12 @@ fn a_wrong_command_is_refused_before_anything_is_written() {
     shell.tatabox(&["fewshot", "run", "-o", "few"]).fails(2, &["--data", "hint: "]);
     shell.tatabox(&["fewshot", "nothing", "--data", "sim/promoters", "-o", "few"]).fails(2, &["nothing", "hint: "]);
     for verb in ["fewshot", "finetune"] {
-        shell
-            .tatabox(&[verb, "--resume", "nowhere", "--data", "sim"])
-            .fails(2, &["`--data` and `--split` do not go with `--resume`", "recorded", "hint: leave them away"]);
+        for (option, value) in [("--data", "sim"), ("--split", "90/10"), ("--split-seed", "3"), ("--label-column", "y")]
+        {
+            shell
+                .tatabox(&[verb, "--resume", "nowhere", option, value])
+                .fails(2, &[option, "cannot be used with", "--resume"]);
+        }
     }
     shell.tatabox(&["fewshot", "--resume", "nowhere"]).fails(2, &["`nowhere`", "does not exist", "hint: "]);
     shell

@@ -9,6 +9,7 @@ use tatabox_core::stats::Interval;
 
 use super::design::{Design, Entry};
 use super::published::{DOUBTS, PUBLISHED};
+use super::suite::NAMED;
 use crate::trial::{Ended, Spread, metrics_of};
 
 /// The result of a benchmark: `benchmark.json`.
@@ -117,11 +118,11 @@ pub(super) fn analyse(design: &Design, measured: &[Measured<'_>]) -> Benchmark {
         seeds: design.seeds.clone(),
         missing: design.missing.clone(),
         datasets_left: design.datasets.iter().map(|one| one.id.clone()).filter(|id| !done(id)).collect(),
-        datasets: measured.iter().map(of_dataset).collect(),
+        datasets: measured.iter().map(|one| of_dataset(&design.suite, one)).collect(),
     }
 }
 
-fn of_dataset(measured: &Measured<'_>) -> DatasetResult {
+fn of_dataset(suite: &str, measured: &Measured<'_>) -> DatasetResult {
     let entry = measured.entry;
     let learners = measured.runs.iter().map(|(learner, baseline, runs)| {
         let spread =
@@ -158,7 +159,8 @@ fn of_dataset(measured: &Measured<'_>) -> DatasetResult {
         partial: entry.partial(),
         notes: entry.notes.clone(),
         learners: learners.collect(),
-        published: published(entry),
+        // A data set of one's own that happens to have a paper's name is not the paper's.
+        published: if NAMED.contains(&suite) { published(entry) } else { Vec::new() },
     }
 }
 

@@ -1,17 +1,19 @@
 //! What is measured: `benchmark.toml`.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use tatabox_core::assess::Metric;
 use tatabox_core::labelled::{Labelled, SplitName, Task};
+use tatabox_core::names::nearest;
 
 use super::suite::{Dataset, Suite};
 use crate::error::{Error, Result};
 use crate::experiment::{Folder, Kind};
 use crate::finetune::Source;
 use crate::settings::{Settings, Value};
-use crate::trial::{Exam, Model, hashes, primary_metric};
+use crate::trial::{Contestant, Exam, Model, hashes, primary_metric};
 
 /// Benchmarks as experiments.
 pub const BENCHMARK: Kind = Kind {
@@ -38,9 +40,9 @@ pub struct Design {
     pub learn_from_dev: bool,
     /// Whether the two baselines take part.
     pub baselines: bool,
-    /// The genome that intervals lie on.
+    /// The genomes that intervals lie on, `FILE` or `NAME=FILE`: the name of a genome in the suite, or of a data set.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub genome: Vec<PathBuf>,
+    pub genome: Vec<String>,
     /// Fine-tuning keys over the presets, as `key=value`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub set: Vec<String>,
@@ -126,8 +128,12 @@ impl Design {
             );
         }
         self.keys("default", None)?;
-        for path in self.genome.iter_mut().chain([&mut self.data]) {
-            *path = std::path::absolute(&*path).map_err(Error::file("find", path.clone()))?;
+        let absolute = |path: &Path| std::path::absolute(path).map_err(Error::file("find", path));
+        self.data = absolute(&self.data)?;
+        for given in &mut self.genome {
+            let (name, file) = named(given);
+            let file = absolute(Path::new(file))?.display().to_string();
+            *given = if name.is_empty() { file } else { format!("{name}={file}") };
         }
         Ok(self)
     }
@@ -150,8 +156,15 @@ impl Design {
     ///
     /// # Errors
     /// None is there; one cannot be read, has no test part, or cannot be learnt.
-    pub(super) fn look(&mut self, suite: &Suite, cache: &Path, heard: &mut dyn FnMut(&str)) -> Result<()> {
+    pub(super) fn look(
+        &mut self,
+        suite: &Suite,
+        contestants: &[Box<dyn Contestant>],
+        cache: &Path,
+        heard: &mut dyn FnMut(&str),
+    ) -> Result<()> {
         (self.missing, self.datasets) = (Vec::new(), Vec::new());
+        self.check_genomes(suite)?;
         for dataset in &suite.datasets {
             let Some(place) = dataset.find(&self.data) else {
                 self.missing.push(dataset.id.clone());
@@ -163,13 +176,15 @@ impl Design {
                 task: dataset.task,
                 sequence_columns: Vec::new(),
                 label_columns: Vec::new(),
-                genome: self.genome.clone(),
+                genome: self.genome_of(dataset),
                 split: None,
                 dev_share: self.dev_share,
                 seed: 0,
                 learn_from_dev: self.learn_from_dev,
             };
-            self.datasets.push(Entry::of(dataset, source, cache).map_err(|error| in_dataset(error, &dataset.id))?);
+            let keys = self.keys(&dataset.preset, dataset.epochs)?;
+            let entry = Entry::of(dataset, source, cache, &keys, contestants);
+            self.datasets.push(entry.map_err(|error| in_dataset(error, dataset))?);
         }
         if self.datasets.is_empty() {
             let places: Vec<&str> =
@@ -186,6 +201,39 @@ impl Design {
         Ok(())
     }
 
+    /// The files of the genome that a data set lies on; none where none is given for it.
+    fn genome_of(&self, dataset: &Dataset) -> Vec<PathBuf> {
+        let of = |wanted: &str| -> Vec<PathBuf> {
+            let files = self.genome.iter().map(|given| named(given)).filter(|(name, _)| *name == wanted);
+            files.map(|(_, file)| PathBuf::from(file)).collect()
+        };
+        let own = of(&dataset.id);
+        if own.is_empty() { of(dataset.genome.as_deref().unwrap_or_default()) } else { own }
+    }
+
+    /// Refuses a genome that no data set of the suite lies on.
+    fn check_genomes(&self, suite: &Suite) -> Result<()> {
+        let known = |name: &str| {
+            let is = |one: &Dataset| one.id == name || one.genome.as_deref() == Some(name);
+            name.is_empty() || suite.datasets.iter().any(is)
+        };
+        let Some((name, _)) = self.genome.iter().map(|given| named(given)).find(|(name, _)| !known(name)) else {
+            return Ok(());
+        };
+        let names: BTreeSet<&str> =
+            suite.datasets.iter().flat_map(|one| [Some(one.id.as_str()), one.genome.as_deref()]).flatten().collect();
+        Err(Error::Recipe {
+            place: "--genome".to_string(),
+            what: format!("no data set and no genome of suite {} is called `{name}`", suite.name),
+            hint: match nearest(name, names.iter().copied()) {
+                Some(near) => format!("the nearest name is `{near}`"),
+                None => {
+                    format!("name one of {}, or give the file alone", names.into_iter().collect::<Vec<_>>().join(", "))
+                }
+            },
+        })
+    }
+
     /// This design put over one that a directory holds: models, seeds and data sets are added.
     ///
     /// # Errors
@@ -196,11 +244,15 @@ impl Design {
             ("`--data`", held.data.display().to_string(), self.data.display().to_string()),
             ("`--dev-share`", held.dev_share.to_string(), self.dev_share.to_string()),
             ("`--learn-from-dev`", held.learn_from_dev.to_string(), self.learn_from_dev.to_string()),
-            ("the genome", format!("{:?}", held.genome), format!("{:?}", self.genome)),
             ("`--set`", held.set.join(" "), self.set.join(" ")),
         ];
         BENCHMARK.unchanged(dir, &same)?;
         self.models = Model::added(held.models, self.models, &BENCHMARK, dir)?;
+        // A data set that is there with another genome is another one below.
+        let mut genome = held.genome;
+        self.genome.retain(|given| !genome.contains(given));
+        genome.append(&mut self.genome);
+        self.genome = genome;
         let mut datasets = held.datasets;
         for entry in self.datasets {
             match datasets.iter().find(|held| held.id == entry.id) {
@@ -236,9 +288,17 @@ impl Design {
 }
 
 impl Entry {
-    fn of(dataset: &Dataset, source: Source, cache: &Path) -> Result<Entry> {
+    fn of(
+        dataset: &Dataset,
+        source: Source,
+        cache: &Path,
+        keys: &Settings,
+        contestants: &[Box<dyn Contestant>],
+    ) -> Result<Entry> {
         let (data, notes) = source.read(cache)?;
         let exam = exam(&data)?;
+        // What does not fit a model or the memory is told now, and not when its turn comes.
+        contestants.iter().try_for_each(|one| one.bytes(keys, &exam).map(|_| ()))?;
         Ok(Entry {
             id: dataset.id.clone(),
             group: dataset.group.clone(),
@@ -260,7 +320,7 @@ impl Entry {
     /// # Errors
     /// It is not what it was when the benchmark began.
     pub(super) fn data(&self, cache: &Path) -> Result<Labelled> {
-        let (data, _) = self.source.read(cache).map_err(|error| in_dataset(error, &self.id))?;
+        let (data, _) = self.source.read(cache)?;
         let now = hashes(&data);
         if now != self.sha256 {
             let path = self.source.data.first().cloned().unwrap_or_default();
@@ -282,7 +342,12 @@ impl Entry {
         if self.source.learn_from_dev && self.notes.iter().any(|note| note.contains("no train part")) {
             return Some(format!("learnt from the dev part ({} records instead of {})", self.records[0], published[0]));
         }
-        let parts: Vec<String> = (["train", "dev", "test"].iter().zip(self.records).zip(published))
+        let mut here = self.records;
+        if published[1] == 0 {
+            // A dev part that was taken from train.
+            here = [here[0] + here[1], 0, here[2]];
+        }
+        let parts: Vec<String> = (["train", "dev", "test"].iter().zip(here).zip(published))
             .filter(|((_, here), there)| here != there)
             .map(|((part, here), there)| format!("{part} has {here} records instead of {there}"))
             .collect();
@@ -297,10 +362,21 @@ pub(super) fn exam(data: &Labelled) -> Result<Exam<'_>> {
     Ok(exam)
 }
 
+/// A genome as it was given: its name, which may be empty, and its file.
+fn named(given: &str) -> (&str, &str) {
+    match given.split_once('=') {
+        Some((name, file)) if !name.contains(['/', '\\']) => (name, file),
+        _ => ("", given),
+    }
+}
+
 /// Adds the data set's name to an error.
-fn in_dataset(error: Error, id: &str) -> Error {
+fn in_dataset(error: Error, dataset: &Dataset) -> Error {
     match error {
         Error::Core(tatabox_core::Error::Data { what, hint }) => {
+            let id = &dataset.id;
+            let genome = dataset.genome.as_ref().filter(|_| hint.contains("--genome"));
+            let hint = genome.map_or(hint.clone(), |genome| format!("give its genome: `--genome {genome}=FILE`"));
             let hint = format!("{hint}; or leave it out: `--only` with the others");
             tatabox_core::Error::Data { what: format!("data set {id}: {what}"), hint }.into()
         }

@@ -35,7 +35,7 @@ pub fn begin(
     check(place.dir)?;
     let mut design = design.checked()?;
     let mut contestants = (place.contestants)(&mut design.models)?;
-    design.look(suite, place.cache, &mut |id| watcher.message(&format!("reading {id}")))?;
+    design.look(suite, &contestants, place.cache, &mut |id| watcher.message(&format!("reading {id}")))?;
     if place.dir.join(BENCHMARK.record).is_file() {
         design = design.onto(Design::read(place.dir)?, place.dir)?;
         contestants = (place.contestants)(&mut design.models)?;

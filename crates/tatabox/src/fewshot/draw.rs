@@ -68,6 +68,7 @@ pub(super) fn check_shots(exam: &Exam<'_>, shots: &[u32]) -> Result<()> {
         got: most.to_string(),
         expected: format!("{name} has {least} examples to learn from"),
         hint: match fitting.is_empty() {
+            _ if least == 0 => format!("give training examples of {name}, or divide all again: `--split 80/10/10`"),
             true => format!("write `--shots {least}`, the most there can be"),
             false => format!("write `--shots {}`; the most there can be is {least}", fitting.join(",")),
         },

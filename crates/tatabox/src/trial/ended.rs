@@ -27,7 +27,7 @@ pub struct Ended {
     pub train_sha256: String,
     /// Examples that the best epoch was chosen on.
     pub dev: u64,
-    /// Epochs that were trained.
+    /// Epochs that were trained; 0 where the loss became no number, which counts as a collapse.
     pub epochs: u32,
     /// The epoch whose weights were asked, from 1.
     pub best_epoch: u32,

@@ -9,6 +9,9 @@ use super::contestant::Contestant;
 use crate::error::{Error, Result};
 use crate::settings::Settings;
 
+/// Records of which shares of a tenth may be empty.
+const FEW: usize = 20;
+
 /// What is learnt from and what is asked, the same for all who take part.
 #[derive(Clone, Debug)]
 pub struct Exam<'a> {
@@ -86,8 +89,14 @@ impl<'a> Exam<'a> {
 fn missing(data: &Labelled, name: SplitName) -> Error {
     let there: Vec<String> = data.splits.iter().map(|split| split.name.to_string()).collect();
     let what = format!("the data has no {name} part; it has {}", there.join(", "));
-    let hint = "give files named train and test, or a folder that holds them; or divide all again: `--split 80/10/10`";
-    tatabox_core::Error::Data { what, hint: hint.into() }.into()
+    let records = data.examples().count();
+    // A tenth of each class is less than one record.
+    let hint = if records < FEW {
+        format!("{records} records are too few to be divided: give more, or files named train and test")
+    } else {
+        "give files named train and test, or a folder that holds them; or divide all again: `--split 80/10/10`".into()
+    };
+    tatabox_core::Error::Data { what, hint }.into()
 }
 
 /// SHA-256 of the examples that are learnt from, that are chosen on, and that are asked, of those parts that are there.

@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::ended::Ended;
 use super::exam::{Exam, Trial};
 use crate::error::{Error, Result};
-use crate::learner::Lesson;
+use crate::learner::{Learnt, Lesson};
 use crate::memory::available;
 
 /// The share of free memory that fits side by side may take.
@@ -58,11 +58,11 @@ impl Watcher for () {}
 /// As [`super::Contestant::bytes`].
 fn at_once(exam: &Exam<'_>, trials: &[Trial<'_>], threads: usize) -> Result<usize> {
     let mut largest = 0;
-    let mut asked: Vec<&str> = Vec::new();
+    let mut asked = Vec::new();
     for trial in trials {
-        // The keys of one contestant differ in epochs and rates, seldom in size.
-        if !asked.contains(&trial.contestant.name()) {
-            asked.push(trial.contestant.name());
+        let kind = (trial.contestant.name(), trial.contestant.settings(&trial.keys)?);
+        if !asked.contains(&kind) {
+            asked.push(kind);
             largest = largest.max(trial.contestant.bytes(&trial.keys, exam)?);
         }
     }
@@ -158,7 +158,14 @@ fn one(exam: &Exam<'_>, trial: &Trial<'_>, stop: &AtomicBool) -> Result<Option<E
         test: &exam.test,
         seed: trial.seed,
     };
-    let Some(learnt) = trial.contestant.learner(&trial.keys)?.learn(&lesson, stop)? else { return Ok(None) };
+    let learnt = match trial.contestant.learner(&trial.keys)?.learn(&lesson, stop) {
+        // The seed is fixed: made again, it would diverge again. It counts as one that learnt nothing.
+        Err(Error::Diverged { .. }) => Learnt::nothing(&lesson),
+        learnt => match learnt? {
+            Some(learnt) => learnt,
+            None => return Ok(None),
+        },
+    };
     let ended = Ended::new(exam, trial, learnt)?;
     ended.write(&trial.file)?;
     Ok(Some(ended))

@@ -17,12 +17,12 @@ struct Toy {
     name: &'static str,
     fits: &'static AtomicU32,
     stop_at: Option<(u32, &'static AtomicBool)>,
-    fails: bool,
+    fails: Option<fn() -> Error>,
 }
 
 struct ToyLearner {
     stop: Option<&'static AtomicBool>,
-    fails: bool,
+    fails: Option<fn() -> Error>,
 }
 
 impl Learner for ToyLearner {
@@ -34,8 +34,8 @@ impl Learner for ToyLearner {
         if let Some(stop) = self.stop {
             stop.store(true, Ordering::Relaxed);
         }
-        if self.fails {
-            return Err(Error::Diverged { step: 3, what: "loss", hint: "lower it".into() });
+        if let Some(error) = self.fails {
+            return Err(error());
         }
         if stop.load(Ordering::Relaxed) {
             return Ok(None);
@@ -126,7 +126,7 @@ fn everybody_learns_from_the_same_draws_and_the_tables_say_what_the_runs_hold() 
     let folder = tempfile::tempdir().unwrap();
     let data = data(folder.path());
     let out = folder.path().join("few");
-    let toy = Toy { name: "toy", fits: &FITS, stop_at: None, fails: false };
+    let toy = Toy { name: "toy", fits: &FITS, stop_at: None, fails: None };
     let outcome = go(design(&[2, 5], 3, &data), &out, &[toy], &AtomicBool::new(false)).unwrap();
     assert_eq!((outcome.finished, outcome.runs, outcome.runs_finished), (true, 18, 18));
     let result = outcome.result.unwrap();
@@ -159,7 +159,7 @@ fn stopped_anywhere_and_started_again_it_ends_with_the_same_bytes_and_computes_n
     let folder = tempfile::tempdir().unwrap();
     let data = data(folder.path());
     let whole = folder.path().join("whole");
-    let toy = |stop_at| Toy { name: "toy", fits: &FITS, stop_at, fails: false };
+    let toy = |stop_at| Toy { name: "toy", fits: &FITS, stop_at, fails: None };
     go(design(&[2, 5], 4, &data), &whole, &[toy(None)], &AtomicBool::new(false)).unwrap();
     let cut = folder.path().join("cut");
     for at in [1, 3, 6] {
@@ -194,9 +194,28 @@ fn a_fit_that_fails_is_told_and_everything_else_is_kept() {
     let data = data(folder.path());
     let out = folder.path().join("few");
     let toy = |fails| Toy { name: "toy", fits: &FITS, stop_at: None, fails };
-    let error = go(design(&[2], 2, &data), &out, &[toy(true)], &AtomicBool::new(false)).unwrap_err();
-    assert!(error.to_string().contains("diverged"), "{error}");
-    assert!(go(design(&[2], 2, &data), &out, &[toy(false)], &AtomicBool::new(false)).unwrap().finished);
+    let gone =
+        || Error::Weights { path: "model.safetensors".into(), problems: "\n  it is torn".into(), hint: String::new() };
+    let error = go(design(&[2], 2, &data), &out, &[toy(Some(gone))], &AtomicBool::new(false)).unwrap_err();
+    assert!(error.to_string().contains("it is torn"), "{error}");
+    assert!(go(design(&[2], 2, &data), &out, &[toy(None)], &AtomicBool::new(false)).unwrap().finished);
+}
+
+#[test]
+fn a_fit_that_diverges_counts_as_one_that_learnt_nothing() {
+    static FITS: AtomicU32 = AtomicU32::new(0);
+    let folder = tempfile::tempdir().unwrap();
+    let data = data(folder.path());
+    let out = folder.path().join("few");
+    let diverged = || Error::Diverged { step: 3, what: "loss", hint: "lower it".into() };
+    let toy = Toy { name: "toy", fits: &FITS, stop_at: None, fails: Some(diverged) };
+    let outcome = go(design(&[2], 3, &data), &out, &[toy], &AtomicBool::new(false)).unwrap();
+    assert!(outcome.finished);
+    let result = outcome.result.unwrap();
+    let toys = &result.learners.iter().find(|one| one.learner == "toy").unwrap().by_shots[0];
+    assert_eq!((toys.collapsed, toys.metrics[&Metric::Mcc].summary.mean), (3, 0.0));
+    let text = fs::read_to_string(out.join("runs/toy/shots-2/draw-0.json")).unwrap();
+    assert!(text.contains("\"epochs\":0"), "{text}");
 }
 
 #[test]
@@ -233,7 +252,7 @@ fn changed_data_and_other_settings_are_never_mixed_in() {
     let folder = tempfile::tempdir().unwrap();
     let data = data(folder.path());
     let out = folder.path().join("few");
-    let toy = || Toy { name: "toy", fits: &FITS, stop_at: None, fails: false };
+    let toy = || Toy { name: "toy", fits: &FITS, stop_at: None, fails: None };
     go(design(&[2], 2, &data), &out, &[toy()], &AtomicBool::new(false)).unwrap();
     let before = tables_of(&out);
     let train = fs::read_to_string(data.join("train.csv")).unwrap();
