@@ -13,6 +13,9 @@ use crate::seq;
 /// The longest header line that is read.
 const LONGEST_HEADER: usize = 1 << 20;
 
+/// Letters from which on a name of bases alone is a sequence at the wrong place.
+const NAMELIKE: usize = 20;
+
 /// Where something stands in a text file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
@@ -180,16 +183,15 @@ impl Fasta {
     }
 
     fn close_record(&mut self, next: &str) -> Result<()> {
-        match &self.record {
-            Some(record) if record.empty => Err(malformed(
-                self.path(),
-                format!(", line {}", record.line),
-                format!("a sequence under `>{}`", record.name),
-                next,
-                "remove the empty record, or check that the file is whole",
-            )),
-            _ => Ok(()),
-        }
+        let Some(record) = self.record.as_ref().filter(|record| record.empty) else { return Ok(()) };
+        let bases = record.name.bytes().filter(|byte| b"ACGTUNacgtun".contains(byte)).count();
+        let hint = if record.name.len() >= NAMELIKE && bases == record.name.len() {
+            "the sequence seems to stand behind `>`: `sed 's/^>//'` makes a file of one sequence a line"
+        } else {
+            "remove the empty record, or check that the file is whole"
+        };
+        let expected = format!("a sequence under `>{}`", record.name);
+        Err(malformed(self.path(), format!(", line {}", record.line), expected, next, hint))
     }
 }
 
@@ -247,6 +249,13 @@ mod tests {
     fn refused(text: &[u8]) -> (String, String) {
         let error = read(text).unwrap_err();
         (error.to_string(), error.hint().unwrap_or_default().to_owned())
+    }
+
+    #[test]
+    fn a_sequence_behind_the_sign_is_told_from_an_empty_record() {
+        let (error, hint) = refused(b">ACGTACGTACGTACGTACGTAC\n>ACGTACGTACGTACGTACGTAA\n");
+        assert!(error.contains("line 1: expected a sequence under") && hint.contains("sed 's/^>//'"), "{error} {hint}");
+        assert!(refused(b">empty\n>b\nAC\n").1.contains("remove the empty record"));
     }
 
     #[test]
