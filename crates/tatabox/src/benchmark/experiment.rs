@@ -181,13 +181,7 @@ impl<'a> Bench<'a> {
         }
         let result = analyse(self.design, &measured);
         let page = page(&result, facts);
-        folder.publish(&Results {
-            verb: BENCHMARK.verb,
-            result: &result,
-            tables: &page,
-            csv: &csv(&result),
-            page: &page,
-        })?;
+        BENCHMARK.publish(folder, &Results { result: &result, tables: &page, csv: &csv(&result), page: &page })?;
         Ok(Some(result))
     }
 

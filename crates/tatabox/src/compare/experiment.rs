@@ -50,10 +50,10 @@ pub fn compare(request: Request<'_>, watcher: &mut dyn Watcher, stop: &AtomicBoo
         // Everything that can be refused is refused before anything is written.
         check_genome(&design, &genome)?;
     }
-    let place = Directory { folder: COMPARE.open(output)? };
+    let folder = COMPARE.open(output)?;
     design.notes.iter().for_each(|note| watcher.message(note));
-    let record = if held { place.extended(design, &genome)? } else { place.begun(design, &genome)? };
-    place.run(&record, &genome, cache, watcher, stop)
+    let record = if held { extended(&folder, design, &genome)? } else { begun(&folder, design, &genome)? };
+    run(&folder, &record, &genome, cache, watcher, stop)
 }
 
 /// Goes on with a comparison as it was recorded.
@@ -67,14 +67,14 @@ pub fn resume(
     watcher: &mut dyn Watcher,
     stop: &AtomicBool,
 ) -> Result<Outcome<Comparison>> {
-    let place = Directory { folder: COMPARE.resume(dir)? };
+    let folder = COMPARE.resume(dir)?;
     let genome = Dataset::read(&dir.join(DATASET))?.open(cache)?;
     let mut record = Record::read(dir)?;
     if against.is_some() {
         record.design = record.design.with_against(against)?;
-        record.write(&place.folder)?;
+        record.write(&folder)?;
     }
-    place.run(&record, &genome, cache, watcher, stop)
+    run(&folder, &record, &genome, cache, watcher, stop)
 }
 
 /// Refuses a directory that cannot take a comparison, or not this one, before the genome is read. Writes nothing.
@@ -102,171 +102,159 @@ fn check_genome(design: &Design, genome: &Genome) -> Result<()> {
     Ok(())
 }
 
-/// The directory of a comparison.
-struct Directory {
-    folder: Folder,
+/// A new comparison: the questions and the record are written, the record last.
+fn begun(folder: &Folder, mut design: Design, genome: &Genome) -> Result<Record> {
+    let begin = || {
+        let config = design.arms[0].config.clone();
+        settle(&mut design)?;
+        check_masks(&design.arms, genome)?;
+        let frozen = freeze(&config, genome, config.evaluate.sequences)?;
+        let training = sampler(&config, genome, Part::Train)?;
+        let baselines = baselines(genome, training.held_out(), config.data.strands == "both", &frozen)?;
+        frozen.write(&folder.dir().join(FROZEN))?;
+        folder.write(DATASET, &Dataset::new(genome, &training, baselines).to_json())?;
+        let frozen = sha256(&folder.dir().join(FROZEN))?;
+        let mut record = Record { design, frozen, files: BTreeMap::new() };
+        record.note_files()?;
+        record.write(folder)?;
+        Ok(record)
+    };
+    let begun: Result<Record> = begin();
+    if begun.is_err() {
+        folder.take_back();
+    }
+    begun
 }
 
-impl Directory {
-    /// A new comparison: the questions and the record are written, the record last.
-    fn begun(&self, mut design: Design, genome: &Genome) -> Result<Record> {
-        let begin = || {
-            let config = design.arms[0].config.clone();
-            settle(&mut design)?;
-            check_masks(&design.arms, genome)?;
-            let frozen = freeze(&config, genome, config.evaluate.sequences)?;
-            let training = sampler(&config, genome, Part::Train)?;
-            let baselines = baselines(genome, training.held_out(), config.data.strands == "both", &frozen)?;
-            frozen.write(&self.folder.dir().join(FROZEN))?;
-            self.folder.write(DATASET, &Dataset::new(genome, &training, baselines).to_json())?;
-            let frozen = sha256(&self.folder.dir().join(FROZEN))?;
-            let mut record = Record { design, frozen, files: BTreeMap::new() };
-            record.note_files()?;
-            record.write(&self.folder)?;
-            Ok(record)
-        };
-        let begun: Result<Record> = begin();
-        if begun.is_err() {
-            self.folder.take_back();
-        }
-        begun
-    }
-
-    /// The comparison that is there, with the arms and seeds of `design` added to it.
-    fn extended(&self, design: Design, genome: &Genome) -> Result<Record> {
-        let mut record = Record::read(self.folder.dir())?;
-        let dataset = Dataset::read(&self.folder.dir().join(DATASET))?;
-        let hashes = |card: &GenomeCard| card.files.iter().map(|file| file.sha256.clone()).collect::<Vec<_>>();
-        let (held, given) = (hashes(&dataset.genome), hashes(genome.card()));
-        if held != given {
-            return Err(Error::Directory {
-                path: self.folder.dir().to_path_buf(),
-                what: format!(
-                    "holds a comparison on another genome:\n  SHA-256 {} there, and {} here",
-                    held.join(" "),
-                    given.join(" ")
-                ),
-                hint: "give the genome that it began with, or choose another directory with `-o`".to_string(),
-            });
-        }
-        let before = record.design.clone();
-        record.design = design.onto(record.design, self.folder.dir())?;
-        settle(&mut record.design)?;
-        if record.design != before {
-            check_masks(&record.design.arms[before.arms.len()..], genome)?;
-            record.note_files()?;
-            record.write(&self.folder)?;
-        }
-        Ok(record)
-    }
-
-    /// Does what is left, and writes tables and page after each seed that all arms have finished.
-    fn run(
-        &self,
-        record: &Record,
-        genome: &Genome,
-        cache: &Path,
-        watcher: &mut dyn Watcher,
-        stop: &AtomicBool,
-    ) -> Result<Outcome<Comparison>> {
-        let design = &record.design;
-        let path = self.folder.dir().join(FROZEN);
-        let frozen = FrozenMasks::read(&path)?;
-        let got = sha256(&path)?;
-        if got != record.frozen {
-            let hint = "put the file back, or compare in another directory";
-            return Err(Error::format(
-                &path,
-                "",
-                format!("the frozen masks with SHA-256 {}", record.frozen),
-                got,
-                hint,
-            ));
-        }
-        let runs = Runs { dir: self.folder.dir(), design, frozen: &frozen, frozen_sha256: &record.frozen };
-        let plan = runs.plan(genome)?;
-        let all = plan.arms * plan.seeds;
-        if plan.finished < all {
-            record.check_files()?;
-        }
-        watcher.compared(&plan);
-        let facts = facts(&design.arms, &plan, &Dataset::read(&self.folder.dir().join(DATASET))?);
-        let (mut number, mut tokens_left) = (0, plan.tokens_left);
-        let mut answers: Vec<Vec<Answers>> = vec![Vec::new(); design.arms.len()];
-        let mut result = None;
-        let mut finished = plan.finished;
-        for (nth, &seed) in (1..).zip(&design.seeds) {
-            for (index, arm) in design.arms.iter().enumerate() {
-                number += 1;
-                if let Some(done) = runs.answers(arm, seed)? {
-                    answers[index].push(done);
-                    continue;
-                }
-                tokens_left -= plan.tokens[index];
-                let place =
-                    Place { number, runs: all, arm: arm.name.clone(), seed, tokens_after: tokens_left.max(0.0) };
-                watcher.begun(&place);
-                let done = match stop.load(Ordering::Relaxed) {
-                    true => None,
-                    false => runs.finish(arm, seed, genome, cache, &mut *watcher, stop)?,
-                };
-                let Some(done) = done else {
-                    return Ok(Outcome {
-                        output: self.folder.dir().to_path_buf(),
-                        finished: false,
-                        runs_finished: finished,
-                        runs: all,
-                        result,
-                    });
-                };
-                finished += 1;
-                let asked: usize = frozen.sequences.iter().map(|one| one.masked.targets.len()).sum();
-                watcher.ended(&place, done.nats.iter().sum::<f64>() / asked as f64);
-                answers[index].push(done);
-            }
-            let (seeds, left) = design.seeds.split_at(nth);
-            let comparison = self.result(&runs, &answers, seeds, left)?;
-            self.publish(&comparison, &facts)?;
-            result = Some(comparison);
-        }
-        Ok(Outcome {
-            output: self.folder.dir().to_path_buf(),
-            finished: true,
-            runs_finished: finished,
-            runs: all,
-            result,
-        })
-    }
-
-    /// The result over the seeds that all arms have finished.
-    fn result(&self, runs: &Runs<'_>, answers: &[Vec<Answers>], seeds: &[u64], left: &[u64]) -> Result<Comparison> {
-        let differing = runs.design.differing();
-        let answered = runs.design.arms.iter().enumerate().map(|(index, arm)| {
-            let of_seed = |(&seed, answers): (&u64, &Answers)| {
-                let run = name(&arm.name, seed);
-                let curve = curve(&metrics::read(&self.folder.dir().join(&run).join(METRICS))?);
-                Ok((run, answers.clone(), curve))
-            };
-            Ok(Answered {
-                arm: arm.name.clone(),
-                keys: differing.iter().map(|(key, values)| (key.clone(), values[index].clone())).collect(),
-                runs: seeds.iter().zip(&answers[index]).map(of_seed).collect::<Result<_>>()?,
-            })
+/// The comparison that is there, with the arms and seeds of `design` added to it.
+fn extended(folder: &Folder, design: Design, genome: &Genome) -> Result<Record> {
+    let mut record = Record::read(folder.dir())?;
+    let dataset = Dataset::read(&folder.dir().join(DATASET))?;
+    let hashes = |card: &GenomeCard| card.files.iter().map(|file| file.sha256.clone()).collect::<Vec<_>>();
+    let (held, given) = (hashes(&dataset.genome), hashes(genome.card()));
+    if held != given {
+        return Err(Error::Directory {
+            path: folder.dir().to_path_buf(),
+            what: format!(
+                "holds a comparison on another genome:\n  SHA-256 {} there, and {} here",
+                held.join(" "),
+                given.join(" ")
+            ),
+            hint: "give the genome that it began with, or choose another directory with `-o`".to_string(),
         });
-        let answered: Vec<Answered> = answered.collect::<Result<_>>()?;
-        let baselines = Dataset::read(&self.folder.dir().join(DATASET))?.baselines;
-        Ok(analyse(runs.frozen, answered, seeds, left, runs.design.baseline(), baselines))
     }
+    let before = record.design.clone();
+    record.design = design.onto(record.design, folder.dir())?;
+    settle(&mut record.design)?;
+    if record.design != before {
+        check_masks(&record.design.arms[before.arms.len()..], genome)?;
+        record.note_files()?;
+        record.write(folder)?;
+    }
+    Ok(record)
+}
 
-    fn publish(&self, comparison: &Comparison, facts: &Facts) -> Result<()> {
-        self.folder.publish(&Results {
-            verb: COMPARE.verb,
+/// Does what is left, and writes tables and page after each seed that all arms have finished.
+fn run(
+    folder: &Folder,
+    record: &Record,
+    genome: &Genome,
+    cache: &Path,
+    watcher: &mut dyn Watcher,
+    stop: &AtomicBool,
+) -> Result<Outcome<Comparison>> {
+    let design = &record.design;
+    let path = &folder.dir().join(FROZEN);
+    let frozen = FrozenMasks::read(&path)?;
+    let got = sha256(&path)?;
+    if got != record.frozen {
+        let hint = "put the file back, or compare in another directory";
+        return Err(Error::format(&path, "", format!("the frozen masks with SHA-256 {}", record.frozen), got, hint));
+    }
+    let runs = Runs { dir: folder.dir(), design, frozen: &frozen, frozen_sha256: &record.frozen };
+    let plan = runs.plan(genome)?;
+    let all = plan.arms * plan.seeds;
+    if plan.finished < all {
+        record.check_files()?;
+    }
+    watcher.compared(&plan);
+    let facts = facts(&design.arms, &plan, &Dataset::read(&folder.dir().join(DATASET))?);
+    let (mut number, mut tokens_left) = (0, plan.tokens_left);
+    let mut answers: Vec<Vec<Answers>> = vec![Vec::new(); design.arms.len()];
+    let mut result = None;
+    let mut finished = plan.finished;
+    for (nth, &seed) in (1..).zip(&design.seeds) {
+        for (index, arm) in design.arms.iter().enumerate() {
+            number += 1;
+            if let Some(done) = runs.answers(arm, seed)? {
+                answers[index].push(done);
+                continue;
+            }
+            tokens_left -= plan.tokens[index];
+            let place = Place { number, runs: all, arm: arm.name.clone(), seed, tokens_after: tokens_left.max(0.0) };
+            watcher.begun(&place);
+            let done = match stop.load(Ordering::Relaxed) {
+                true => None,
+                false => runs.finish(arm, seed, genome, cache, &mut *watcher, stop)?,
+            };
+            let Some(done) = done else {
+                return Ok(Outcome {
+                    output: folder.dir().to_path_buf(),
+                    finished: false,
+                    runs_finished: finished,
+                    runs: all,
+                    result,
+                });
+            };
+            finished += 1;
+            let asked: usize = frozen.sequences.iter().map(|one| one.masked.targets.len()).sum();
+            watcher.ended(&place, done.nats.iter().sum::<f64>() / asked as f64);
+            answers[index].push(done);
+        }
+        let (seeds, left) = design.seeds.split_at(nth);
+        let comparison = result_of(folder, &runs, &answers, seeds, left)?;
+        publish(folder, &comparison, &facts)?;
+        result = Some(comparison);
+    }
+    Ok(Outcome { output: folder.dir().to_path_buf(), finished: true, runs_finished: finished, runs: all, result })
+}
+
+/// The result over the seeds that all arms have finished.
+fn result_of(
+    folder: &Folder,
+    runs: &Runs<'_>,
+    answers: &[Vec<Answers>],
+    seeds: &[u64],
+    left: &[u64],
+) -> Result<Comparison> {
+    let differing = runs.design.differing();
+    let answered = runs.design.arms.iter().enumerate().map(|(index, arm)| {
+        let of_seed = |(&seed, answers): (&u64, &Answers)| {
+            let run = name(&arm.name, seed);
+            let curve = curve(&metrics::read(&folder.dir().join(&run).join(METRICS))?);
+            Ok((run, answers.clone(), curve))
+        };
+        Ok(Answered {
+            arm: arm.name.clone(),
+            keys: differing.iter().map(|(key, values)| (key.clone(), values[index].clone())).collect(),
+            runs: seeds.iter().zip(&answers[index]).map(of_seed).collect::<Result<_>>()?,
+        })
+    });
+    let answered: Vec<Answered> = answered.collect::<Result<_>>()?;
+    let baselines = Dataset::read(&folder.dir().join(DATASET))?.baselines;
+    Ok(analyse(runs.frozen, answered, seeds, left, runs.design.baseline(), baselines))
+}
+
+fn publish(folder: &Folder, comparison: &Comparison, facts: &Facts) -> Result<()> {
+    COMPARE.publish(
+        folder,
+        &Results {
             result: comparison,
             tables: &tables(comparison, facts),
             csv: &csv(comparison),
             page: &page(comparison, facts),
-        })
-    }
+        },
+    )
 }
 
 /// Makes the masks of every arm once, as its runs will: what they learn from the genome or a file cannot fail hours later.

@@ -1,12 +1,12 @@
 //! `compare.toml`: what a comparison is, so that it can go on without its command line, and so that nothing else is mixed into it.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::path::Path;
 
+use serde::ser::{Serialize, SerializeStruct, Serializer};
 use tatabox_core::io::input::fingerprint;
 
-use super::arm::{Arm, in_arm};
+use super::arm::{ARMS, Arm, in_arm};
 use super::design::{Design, ResolvedArm};
 use crate::error::{Error, Result};
 use crate::experiment::{Folder, Kind};
@@ -60,34 +60,8 @@ impl Record {
         Ok(())
     }
 
-    /// The text of `compare.toml`.
-    pub fn to_toml(&self) -> Result<String> {
-        let wrong = |error: toml::ser::Error| Error::Recipe {
-            place: COMPARE.record.to_string(),
-            what: format!("cannot be written: {error}"),
-            hint: String::new(),
-        };
-        let mut text = String::from("# This comparison, resolved: `tatabox compare --resume` goes on with it.\n");
-        let _ = writeln!(text, "seeds = {:?}", self.design.seeds);
-        if let Some(against) = &self.design.against {
-            let _ = writeln!(text, "against = \"{against}\"");
-        }
-        let _ = writeln!(text, "frozen_sha256 = \"{}\"", self.frozen);
-        if !self.files.is_empty() {
-            let files = BTreeMap::from([(FILES, &self.files)]);
-            let _ = write!(text, "\n{}", toml::to_string(&files).map_err(wrong)?);
-        }
-        let common = BTreeMap::from([(COMMON, &self.design.common)]);
-        let _ = write!(text, "\n{}", toml::to_string(&common).map_err(wrong)?);
-        for arm in &self.design.arms {
-            let one = BTreeMap::from([("arms", BTreeMap::from([(&arm.name, &arm.config)]))]);
-            let _ = write!(text, "\n{}", toml::to_string(&one).map_err(wrong)?);
-        }
-        Ok(text)
-    }
-
     pub fn write(&self, folder: &Folder) -> Result<()> {
-        folder.write(COMPARE.record, &self.to_toml()?)
+        COMPARE.write(folder, self)
     }
 
     /// Reads the record of a comparison.
@@ -95,7 +69,7 @@ impl Record {
         let path = dir.join(COMPARE.record);
         let text = std::fs::read_to_string(&path).map_err(Error::file("read", &path))?;
         let wrong = |expected: &str, got: String| Error::format(&path, "", expected, got, "");
-        let (mut top, parts) = Settings::parse_parts(&text, &path.display().to_string(), super::arm::ARMS)?;
+        let (mut top, parts) = Settings::parse_parts(&text, &path.display().to_string(), ARMS)?;
         let seeds: Option<Vec<u64>> = match top.take("seeds") {
             Some((Value::List(seeds), _)) => seeds
                 .iter()
@@ -139,6 +113,27 @@ impl Record {
         let common = if common.given().next().is_none() { arms[0].config.clone() } else { RunConfig::resolve(common)? };
         let design = Design::recorded(arms, seeds, against, common, &path.display().to_string())?;
         Ok(Self { design, frozen, files })
+    }
+}
+
+impl Serialize for Record {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        /// The arms in their order.
+        struct Arms<'a>(&'a [ResolvedArm]);
+        impl Serialize for Arms<'_> {
+            fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+                serializer.collect_map(self.0.iter().map(|arm| (&arm.name, &arm.config)))
+            }
+        }
+        let Design { arms, seeds, against, common, .. } = &self.design;
+        let mut record = serializer.serialize_struct("Record", 6)?;
+        record.serialize_field("seeds", seeds)?;
+        record.serialize_field("against", against)?;
+        record.serialize_field("frozen_sha256", &self.frozen)?;
+        record.serialize_field(FILES, &self.files)?;
+        record.serialize_field(COMMON, common)?;
+        record.serialize_field(ARMS, &Arms(arms))?;
+        record.end()
     }
 }
 
@@ -186,9 +181,8 @@ mod tests {
     #[test]
     fn a_record_changed_by_hand_is_refused_with_its_place() {
         let folder = tempfile::tempdir().unwrap();
-        let good = Record { design: design(&["a"], &[1], &[]).unwrap(), frozen: String::new(), files: BTreeMap::new() }
-            .to_toml()
-            .unwrap();
+        let good = Record { design: design(&["a"], &[1], &[]).unwrap(), frozen: String::new(), files: BTreeMap::new() };
+        let good = toml::to_string(&good).unwrap();
         for (from, to, message) in [
             ("seeds = [1]", "seeds = [1.5]", "`seeds`, a list of whole numbers"),
             ("seeds = [1]", "sedes = [1]", "`seeds`"),

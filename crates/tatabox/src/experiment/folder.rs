@@ -3,9 +3,8 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
 use tatabox_core::io::whole;
-use tatabox_core::report::{Html, Latex, Markdown, Renderer, Report, Text};
+use tatabox_core::report::Report;
 
 use crate::error::{Error, Result};
 use crate::run::lock;
@@ -19,8 +18,6 @@ pub struct Folder {
 
 /// The results of an experiment in their forms.
 pub struct Results<'a, R> {
-    /// The verb: the result is written as `VERB.json`.
-    pub verb: &'a str,
     /// The result.
     pub result: &'a R,
     /// The tables, as text, Markdown and LaTeX.
@@ -57,20 +54,6 @@ impl Folder {
     /// It cannot be written.
     pub fn write(&self, name: &str, text: &str) -> Result<()> {
         Ok(whole::write(&self.dir.join(name), |out| out.write_all(text.as_bytes()))?)
-    }
-
-    /// Writes tables, page and result.
-    ///
-    /// # Errors
-    /// One cannot be written.
-    pub fn publish<R: Serialize>(&self, results: &Results<'_, R>) -> Result<()> {
-        self.write("table.txt", &Text.render(results.tables))?;
-        self.write("table.md", &Markdown.render(results.tables))?;
-        self.write("table.tex", &Latex.render(results.tables))?;
-        self.write("table.csv", results.csv)?;
-        self.write("report.html", &Html.render(results.page))?;
-        let json = serde_json::to_string_pretty(results.result).expect("a plain struct has a JSON form") + "\n";
-        self.write(&format!("{}.json", results.verb), &json)
     }
 }
 

@@ -6,8 +6,9 @@ use std::path::Path;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tatabox_core::io::whole::TEMPORARY;
+use tatabox_core::report::{Html, Latex, Markdown, Renderer, Text};
 
-use super::folder::Folder;
+use super::folder::{Folder, Results};
 use crate::error::{Error, Result};
 use crate::run::LOCK;
 
@@ -100,6 +101,20 @@ impl Kind {
         let Kind { verb, noun, .. } = self;
         folder
             .write(self.record, &format!("# This {noun}, resolved: `tatabox {verb} --resume` goes on with it.\n{text}"))
+    }
+
+    /// Writes tables, page and result.
+    ///
+    /// # Errors
+    /// One cannot be written.
+    pub fn publish<R: Serialize>(&self, folder: &Folder, results: &Results<'_, R>) -> Result<()> {
+        folder.write("table.txt", &Text.render(results.tables))?;
+        folder.write("table.md", &Markdown.render(results.tables))?;
+        folder.write("table.tex", &Latex.render(results.tables))?;
+        folder.write("table.csv", results.csv)?;
+        folder.write("report.html", &Html.render(results.page))?;
+        let json = serde_json::to_string_pretty(results.result).expect("a plain struct has a JSON form") + "\n";
+        folder.write(&format!("{}.json", self.verb), &json)
     }
 
     /// The error of a directory that holds another one: in what, how it is there, and how it is asked for here.

@@ -245,13 +245,10 @@ impl<'a> Evaluation<'a> {
         };
         let result = analyse(&setting, &learnt);
         let tables = tables(&result, &self.facts);
-        folder.publish(&Results {
-            verb: FEWSHOT.verb,
-            result: &result,
-            tables: &tables,
-            csv: &csv(&result),
-            page: &page(&result, &self.facts),
-        })?;
+        FEWSHOT.publish(
+            folder,
+            &Results { result: &result, tables: &tables, csv: &csv(&result), page: &page(&result, &self.facts) },
+        )?;
         Ok(Some(result))
     }
 }
