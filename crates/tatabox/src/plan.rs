@@ -62,6 +62,14 @@ pub fn precision(config: &RunConfig) -> Precision {
     if config.train.precision == "bf16" { Precision::Bf16 } else { Precision::F32 }
 }
 
+/// Floating point operations a token of a step, forward and backward.
+///
+/// # Errors
+/// The recipe's masks are none.
+pub(crate) fn flops_per_token(config: &RunConfig, bert: &BertConfig) -> Result<f64> {
+    Ok(bert.flops_per_token(mean_length(config), mask_rate(config)?))
+}
+
 /// Tokens of an average sample, specials included: half are full, half uniform from the shortest.
 fn mean_length(config: &RunConfig) -> f64 {
     let (full, least) = (config.data.max_length as f64, config.data.min_tokens as f64 + 2.0);
@@ -220,7 +228,7 @@ pub fn plan(
         training_bases: sampler.usable_bases(),
         passes: tokens * config.tokenizer.stride as f64 / sampler.usable_bases().max(1) as f64,
         micro_batch_tokens: capacity.tokens,
-        flops_per_token: bert.flops_per_token(mean_length(config), mask_rate(config)?),
+        flops_per_token: flops_per_token(config, bert)?,
         memory_bytes: memory(config, graph, capacity)?.total() as u64,
         available_bytes: available_to_engine()?.map(|free| free.bytes),
         checkpoint_bytes: 12 * parameters,

@@ -12,18 +12,21 @@ use tatabox_core::mask::MaskStrategy;
 use tatabox_core::mask::frozen::FrozenMasks;
 use tatabox_engine::{Device, Executor, Isa, Mode};
 
-use crate::checkpoint::{Checkpoints, State, companions};
+use crate::checkpoint::{Checkpoints, STATE, State, companions};
 use crate::config::BertConfig;
 use crate::data::{Batches, freeze, frozen_batches, sampler};
 use crate::dataset::{Dataset, baselines};
 use crate::error::{Error, Result};
 use crate::evaluate::ModelFiles;
 use crate::learned::{self, Learned};
+use crate::metrics::{self, Line};
 use crate::models::{bert, fresh};
 use crate::observer::{Observer, Outcome};
-use crate::plan::{Plan, capacity, check_space, default_steps, fitting_capacity, measure, plan, precision};
+use crate::plan::{
+    Plan, capacity, check_space, default_steps, fitting_capacity, flops_per_token, measure, plan, precision,
+};
 use crate::recipe::RunConfig;
-use crate::run::{CONFIG, DATASET, FROZEN, Run, SCORES, check_vacant};
+use crate::run::{CONFIG, DATASET, FROZEN, METRICS, Run, SCORES, check_vacant};
 use crate::settings::{Settings, Value};
 use crate::tensorboard::EventWriter;
 use crate::train::Trainer;
@@ -90,6 +93,37 @@ pub fn start_on(
     let run = new.finish(CONFIG, &config.to_toml()?)?;
     let state = State::default();
     go_on(run, config, bert, executor, state, frozen, strategy, &request.genome, events, plan, observer, stop)
+}
+
+/// How a run came out that is complete and whose directory shows its last step; none where it is not.
+pub fn complete(dir: &Path) -> Option<Outcome> {
+    let config = RunConfig::resolve(Settings::read(&dir.join(CONFIG)).ok()?).ok()?;
+    let checkpoints = Checkpoints::new(dir.join("checkpoints"));
+    let (state, torn) = checkpoints.newest::<State>().ok()?;
+    let shown = std::fs::read(dir.join(STATE)).ok()?;
+    let newest = std::fs::read(checkpoints.path(state.step).join(STATE)).ok()?;
+    if state.step < config.train.steps || !torn.is_empty() || shown != newest {
+        return None;
+    }
+    let (mut training_loss, mut held_out) = (None, None);
+    for line in metrics::read(&dir.join(METRICS)).ok()? {
+        match line {
+            Line::Train { loss, .. } => training_loss = loss,
+            Line::Evaluation { loss, .. } => held_out = Some(loss),
+        }
+    }
+    Some(Outcome {
+        run: dir.to_path_buf(),
+        step: state.step,
+        steps: config.train.steps,
+        finished: true,
+        training_loss,
+        loss: held_out,
+        best: state.best,
+        // Nothing was computed.
+        tokens_per_second: 0.0,
+        flops_per_token: flops_per_token(&config, &config.bert().ok()?).ok()?,
+    })
 }
 
 /// Goes on with a run from its newest complete checkpoint.

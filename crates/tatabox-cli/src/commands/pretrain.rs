@@ -4,11 +4,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
-use tatabox::checkpoint::{Checkpoints, STATE, State};
 use tatabox::observer::Outcome;
-use tatabox::pretrain::{Request, resume, start};
+use tatabox::pretrain::{Request, complete, resume, start};
 use tatabox::recipe::RunConfig;
-use tatabox::run::CONFIG;
 
 use crate::progress::Words;
 use crate::settings::{RecipeArgs, Settings, names};
@@ -45,12 +43,15 @@ pub fn run(args: &Args, settings: &Settings) -> anyhow::Result<ExitCode> {
     let stop = Stop::listen()?;
     let outcome = match (&args.resume, &args.output) {
         (Some(run), _) => match complete(run) {
-            Some(step) => {
+            Some(outcome) => {
                 ui::say(format!(
                     "`{}` is complete: all {} steps are done, and nothing was changed",
                     run.display(),
-                    ui::count(step)
+                    ui::count(outcome.step)
                 ));
+                if args.json {
+                    ui::print_json(&outcome)?;
+                }
                 return Ok(ExitCode::SUCCESS);
             }
             None => resume(run, &settings.cache, &mut Words::new(), stop.flag())
@@ -83,16 +84,6 @@ fn begin(args: &Args, output: &Path, settings: &Settings, stop: &Stop) -> anyhow
     let request = Request { settings: recipe, genome, output, init: args.init.as_deref() };
     start(request, &mut Words::new(), stop.flag())
         .with_context(|| format!("could not pretrain on {} into `{}`", names(&args.genome), output.display()))
-}
-
-/// The last step of a run that is complete, and whose directory shows that step.
-fn complete(run: &Path) -> Option<u64> {
-    let config = RunConfig::resolve(tatabox::settings::Settings::read(&run.join(CONFIG)).ok()?).ok()?;
-    let checkpoints = Checkpoints::new(run.join("checkpoints"));
-    let (state, torn) = checkpoints.newest::<State>().ok()?;
-    let shown = std::fs::read(run.join(STATE)).ok()?;
-    let newest = std::fs::read(checkpoints.path(state.step).join(STATE)).ok()?;
-    (state.step >= config.train.steps && torn.is_empty() && shown == newest).then_some(state.step)
 }
 
 fn summary(outcome: &Outcome) -> String {

@@ -114,5 +114,11 @@ fn a_finished_run_is_left_as_it_is() {
     let seen = shell.tatabox(&["pretrain", "--resume", "run"]);
     assert_eq!(seen.code, 0, "{seen:#?}");
     assert!(seen.stderr.contains("complete"), "{seen:#?}");
+    let json = shell.json(&["pretrain", "--resume", "run", "--json"]);
+    let lines = String::from_utf8(before.2.clone()).unwrap();
+    let last = lines.lines().rfind(|line| line.contains("\"evaluation\"")).unwrap();
+    let last: serde_json::Value = serde_json::from_str(last).unwrap();
+    assert_eq!((&json["finished"], &json["step"], &json["loss"]), (&true.into(), &json["steps"], &last["loss"]));
+    assert!(json["flops_per_token"].as_f64().unwrap() > 0.0, "{json}");
     assert_eq!(before, (shell.files(), shell.bytes("run/model.safetensors"), shell.bytes("run/metrics.jsonl")));
 }
