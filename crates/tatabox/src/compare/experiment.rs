@@ -164,7 +164,7 @@ fn run(
     stop: &AtomicBool,
 ) -> Result<Outcome<Comparison>> {
     let design = &record.design;
-    let path = &folder.dir().join(FROZEN);
+    let path = folder.dir().join(FROZEN);
     let frozen = FrozenMasks::read(&path)?;
     let got = sha256(&path)?;
     if got != record.frozen {
