@@ -103,7 +103,9 @@ fn check_place(output: &Path) -> anyhow::Result<()> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(error).with_context(|| format!("cannot read `{}`", output.display())),
     };
-    if entries.peek().is_none() || output.join("genome").is_dir() {
+    // The genome comes first: a directory that was simulated, or that a killed demo was simulating.
+    let genome = output.join("genome");
+    if entries.peek().is_none() || genome.join("truth.json").is_file() || genome.join(simulate::MARK).is_file() {
         return Ok(());
     }
     let what = format!("`{}` is not empty and holds no demo", output.display());
@@ -134,11 +136,24 @@ fn recipe(args: &Args, strategy: &str) -> anyhow::Result<tatabox::settings::Sett
     Ok(settings)
 }
 
+/// Refuses another number of steps than the demo that is there has.
+fn check_steps(args: &Args, run: &Path) -> anyhow::Result<()> {
+    let there = RunConfig::resolve(tatabox::settings::Settings::read(&run.join(CONFIG))?)?.train.steps;
+    match args.steps.map(u64::from) {
+        Some(asked) if asked != there => {
+            let what = format!("the demo in `{}` has {there} steps, not {asked}", args.output.display());
+            Err(Refusal::new(what, format!("leave `--steps` away, or choose another directory with `-o`")).into())
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Trains, goes on, or finds that it is done.
 fn train(args: &Args, strategy: &str, genome: &Path, settings: &Settings, stop: &Stop) -> anyhow::Result<Outcome> {
     let run = args.output.join(strategy);
     let mut words = Words::new();
     if run.join(CONFIG).is_file() {
+        check_steps(args, &run)?;
         return resume(&run, &settings.cache, &mut words, stop.flag())
             .with_context(|| format!("could not go on with the run `{}`", run.display()));
     }

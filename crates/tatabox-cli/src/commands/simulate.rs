@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use serde_json::json;
+use tatabox::memory::available;
 use tatabox_core::simulate::{self, SimulateConfig, parse_bases};
 
 use crate::failure::Refusal;
@@ -34,13 +35,8 @@ pub struct Args {
 /// Simulates and writes.
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let config = config(args)?;
-    if args.output.join("truth.json").exists() {
-        return Err(Refusal::new(
-            format!("`{}` already holds a simulated genome", args.output.display()),
-            "give another directory with `-o`, or remove this one first",
-        )
-        .into());
-    }
+    simulate::check_vacant(&args.output)?;
+    check_memory(&config)?;
     let simulated = simulate::simulate(&config)?;
     simulate::write(&simulated, &args.output)?;
     let rows = |table: &simulate::LabelledTable| table.train.len() + table.dev.len() + table.test.len();
@@ -80,6 +76,26 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         ("tables", format!("{}  {} examples", path("promoters"), ui::count(promoters as u64))),
         ("", format!("{}  {} examples", path("enhancers"), ui::count(enhancers as u64))),
     ]))
+}
+
+/// Refuses a genome that does not fit into memory, where it is made.
+fn check_memory(config: &SimulateConfig) -> anyhow::Result<()> {
+    // Letters, their table, and the examples.
+    let needed = 3 * config.bases;
+    match available() {
+        Some(free) if needed > free.bytes => {
+            let gigabytes = |bytes: u64| format!("{:.1} GB", bytes as f64 / 1e9);
+            let what = format!(
+                "a genome of {} bases is made in memory and needs about {}, but {} has {} free",
+                ui::count(config.bases),
+                gigabytes(needed),
+                free.limit,
+                gigabytes(free.bytes)
+            );
+            Err(Refusal::new(what, "ask for fewer bases").into())
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The options as one validated configuration.

@@ -14,6 +14,7 @@ fn the_demo_compares_two_masks_and_goes_on_where_it_was() {
     assert!(shell.path("runs/demo/genome/truth.json").is_file());
     // Again: everything is there, and the table is the same.
     assert_eq!(shell.works(&["demo", "--steps", "4"]), text);
+    shell.tatabox(&["demo", "--steps", "5"]).fails(2, &["has 4 steps, not 5", "--steps"]);
 }
 
 #[test]
@@ -23,4 +24,8 @@ fn the_demo_keeps_what_is_not_its_own() {
     shell.write("thesis/chapter1.txt", "x");
     shell.tatabox(&["demo", "-o", "thesis"]).fails(2, &["thesis", "hint: "]);
     assert_eq!(shell.files(), ["thesis", "thesis/chapter1.txt"]);
+    std::fs::create_dir(shell.path("thesis/genome")).unwrap();
+    shell.write("thesis/genome/genome.fa", ">mine\nACGT\n");
+    shell.tatabox(&["demo", "-o", "thesis"]).fails(2, &["thesis", "holds no demo"]);
+    assert_eq!(shell.bytes("thesis/genome/genome.fa"), b">mine\nACGT\n");
 }

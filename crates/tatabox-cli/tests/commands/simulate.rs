@@ -72,6 +72,15 @@ fn a_directory_that_holds_a_genome_is_kept() {
         .tatabox(&["simulate", "--bases", "120k", "--contigs", "3", "--seed", "2", "-o", "sim"])
         .fails(2, &["sim", "already holds", "hint: "]);
     assert!(before == fs::read(shell.path("sim/genome.fa")).unwrap());
+    fs::create_dir(shell.path("mine")).unwrap();
+    shell.write("mine/genome.fa", ">mine\nACGT\n");
+    shell.tatabox(&["simulate", "--bases", "120k", "-o", "mine"]).fails(2, &["mine", "not empty", "hint: "]);
+    assert_eq!(shell.bytes("mine/genome.fa"), b">mine\nACGT\n");
+    // What a killed simulation left is its own.
+    fs::remove_file(shell.path("sim/truth.json")).unwrap();
+    shell.write("sim/.simulating", "");
+    shell.genome();
+    assert!(before == fs::read(shell.path("sim/genome.fa")).unwrap() && !shell.path("sim/.simulating").exists());
 }
 
 #[test]
@@ -81,6 +90,8 @@ fn wrong_values_are_refused_before_anything_is_written() {
         (vec!["--bases", "2MB"], vec!["2MB", "k, M or G"]),
         (vec!["--bases", "5"], vec!["`bases` is 5", "at least"]),
         (vec!["--contigs", "0"], vec!["contigs"]),
+        (vec!["--bases", "20G", "--contigs", "2"], vec!["`bases` is 20000000000", "--contigs 7"]),
+        (vec!["--bases", "4000G", "--contigs", "4000"], vec!["made in memory", "fewer bases"]),
         (vec!["--set", "gc_mean=0.99"], vec!["`gc_mean` is 0.99", "0.25..=0.75"]),
         (vec!["--set", "gcmean=0.5"], vec!["gcmean", "known key", "hint: "]),
         (vec!["--set", "gc_mean"], vec!["key=value", "hint: "]),

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::io::twobit::ContigWriter;
 use crate::{Error, Result};
 
 /// The shortest contig that is simulated, in bases: it holds a gene, an enhancer, a repeat and room between them.
@@ -143,6 +144,17 @@ impl SimulateConfig {
                     100.0 * FULLEST
                 ),
                 "ask for fewer repeats, genes or enhancers".into(),
+            ));
+        }
+        // The first contig is three times as long as the last, so half as much again as the mean.
+        let longest = (3 * self.bases).div_ceil(2 * u64::from(self.contigs.max(1)));
+        if longest > ContigWriter::LONGEST && self.contigs > 0 {
+            let contigs = (3 * self.bases).div_ceil(2 * ContigWriter::LONGEST);
+            return Err(value(
+                "bases",
+                self.bases.to_string(),
+                format!("a contig has at most {} bases", ContigWriter::LONGEST),
+                format!("ask for {contigs} contigs: `--contigs {contigs}`"),
             ));
         }
         let minimum = self.minimum_bases();

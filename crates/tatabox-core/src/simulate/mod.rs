@@ -26,7 +26,7 @@ pub use motif::Motif;
 pub use repeats::Family;
 pub use tables::{Example, LabelledTable, Split};
 pub use truth::{Kind, Rate, Strand, TruthRecord};
-pub use write::write;
+pub use write::{MARK, check_vacant, write};
 
 use crate::Result;
 

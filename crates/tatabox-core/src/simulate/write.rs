@@ -11,6 +11,9 @@ use super::tables::LabelledTable;
 use crate::io::whole;
 use crate::{Error, Result};
 
+/// Marks a directory whose files are being written.
+pub const MARK: &str = ".simulating";
+
 /// Bases on a line of the FASTA file.
 const COLUMNS: usize = 60;
 
@@ -22,9 +25,13 @@ const COLUMNS: usize = 60;
 /// - `truth.json`: written last; its keys are `config`, `rates` (`name`, `asked`, `realised`, `of`), `contigs` (`name`, `bases`), `split`,
 ///   `alphabet` (the order of the matrices' columns), `motifs` (`name`, `consensus`, `probabilities`), `pairs`, `families` and `tables` (rows).
 ///
+/// Until that is there, `.simulating` marks what a killed simulation left, and a directory that has it may be written into again.
+///
 /// # Errors
-/// `Error::File` naming the file that could not be written; no file is left half-written.
+/// [`check_vacant`]; `Error::File` naming the file that could not be written; no file is left half-written.
 pub fn write(simulated: &Simulated, dir: &Path) -> Result<()> {
+    check_vacant(dir)?;
+    save(&dir.join(MARK), |_| Ok(()))?;
     save(&dir.join("genome.fa"), |out| {
         for contig in &simulated.contigs {
             writeln!(out, ">{}", contig.name)?;
@@ -56,7 +63,31 @@ pub fn write(simulated: &Simulated, dir: &Path) -> Result<()> {
     save(&dir.join("truth.json"), |out| {
         serde_json::to_writer_pretty(&mut *out, &truth)?;
         writeln!(out)
-    })
+    })?;
+    let mark = dir.join(MARK);
+    fs::remove_file(&mark).map_err(|source| Error::File { action: "remove", path: mark, source })
+}
+
+/// Refuses a directory that holds anything but what a killed simulation left: nothing of somebody else's is written over.
+///
+/// # Errors
+/// It holds something, or cannot be read.
+pub fn check_vacant(dir: &Path) -> Result<()> {
+    let mut entries = match fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(source) => return Err(Error::File { action: "read", path: dir.to_path_buf(), source }),
+    };
+    if dir.join(MARK).exists() || entries.next().is_none() {
+        return Ok(());
+    }
+    let expected = match dir.join("truth.json").exists() {
+        true => "it already holds a simulated genome",
+        false => "it is not empty, and nothing is written over",
+    };
+    let hint = "give another directory with `-o`, or remove this one first";
+    let (key, got) = ("--output".into(), format!("`{}`", dir.display()));
+    Err(Error::Value { key, got, expected: expected.into(), hint: hint.into() })
 }
 
 /// What `truth.json` holds.
