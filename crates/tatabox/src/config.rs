@@ -135,6 +135,13 @@ pub const PRESETS: [Preset; 5] = [
 ];
 
 impl Preset {
+    /// Whether a model has these sizes.
+    pub fn is_of(&self, config: &BertConfig) -> bool {
+        let Preset { layers, hidden, heads, intermediate, .. } = *self;
+        (layers, hidden, heads, intermediate)
+            == (config.num_hidden_layers, config.hidden_size, config.num_attention_heads, config.intermediate_size)
+    }
+
     /// The preset of a name.
     pub fn named(name: &str) -> Option<Preset> {
         PRESETS.into_iter().find(|preset| preset.name == name)

@@ -8,9 +8,12 @@ use tatabox_core::baseline::{BaselineScores, Baselines};
 use tatabox_core::corpus::{Holdout, Region, Sampler};
 use tatabox_core::count::{Strands, count};
 use tatabox_core::genome::{FileCard, Genome, GenomeCard};
+use tatabox_core::io::input::fingerprint;
 use tatabox_core::mask::frozen::{FrozenMasks, Origin};
 
+use crate::checkpoint::MODEL;
 use crate::error::{Error, Result};
+use crate::evaluate::ModelFiles;
 use crate::run::DATASET;
 
 /// What a run is trained on.
@@ -31,8 +34,42 @@ pub struct Dataset {
     /// The file of scores that the masks go by, in the run directory; none for masks that need none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scores: Option<FileCard>,
+    /// The model that the run began with; none where its weights were fresh.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub init: Option<Init>,
     /// What can be guessed of the run's frozen masks without a model.
     pub baselines: Vec<BaselineScores>,
+}
+
+/// The model that a run began with.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Init {
+    /// Its directory.
+    pub path: PathBuf,
+    /// The step of a run's checkpoint.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<u64>,
+    /// SHA-256 of its weights.
+    pub sha256: String,
+}
+
+impl Init {
+    /// The model of a directory.
+    ///
+    /// # Errors
+    /// Its weights cannot be read.
+    pub fn of(dir: &Path, files: &ModelFiles) -> Result<Self> {
+        let path = std::path::absolute(dir).map_err(Error::file("find", dir))?;
+        Ok(Self { path, step: files.step, sha256: fingerprint(&files.folder.join(MODEL))?.sha256 })
+    }
+}
+
+impl std::fmt::Display for Init {
+    /// `/runs/rice, step 1000 (SHA-256 0123456789ab…)`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let step = self.step.map_or(String::new(), |step| format!(", step {step}"));
+        write!(f, "{}{step} (SHA-256 {}…)", self.path.display(), self.sha256.get(..12).unwrap_or(&self.sha256))
+    }
 }
 
 impl Dataset {
@@ -52,6 +89,7 @@ impl Dataset {
             held_out: sampler.held_out().iter().map(|region| region.label(genome)).collect(),
             genome: card,
             scores: None,
+            init: None,
             baselines,
         }
     }
@@ -86,6 +124,13 @@ impl Dataset {
     /// # Errors
     /// A file is gone, or another one lies in its place.
     pub fn open(&self, cache: &Path) -> Result<Genome> {
+        let gone = |path: &PathBuf| path.as_os_str() == "-" || !path.exists();
+        // A pipe cannot be read again, but what it gave is kept.
+        if self.inputs.iter().any(gone)
+            && let Some(genome) = Genome::stored(&self.genome.files, cache)
+        {
+            return Ok(genome);
+        }
         let genome = Genome::open(&self.inputs, cache)?;
         let hashes = |card: &GenomeCard| card.files.iter().map(|file| file.sha256.clone()).collect::<Vec<_>>();
         for (file, (expected, got)) in self.inputs.iter().zip(hashes(&self.genome).iter().zip(&hashes(genome.card()))) {
@@ -165,7 +210,9 @@ mod tests {
         let error = dataset.open(&folder.path().join("cache")).err().unwrap();
         assert!(error.to_string().contains("expected the file with SHA-256"), "{error}");
         fs::remove_file(&dataset.inputs[0]).unwrap();
-        assert!(dataset.open(&folder.path().join("cache")).is_err());
+        // Gone, but read before: the cache has it.
+        assert_eq!(dataset.open(&folder.path().join("cache")).unwrap().card().bases(), dataset.genome.bases());
+        assert!(dataset.open(&folder.path().join("empty")).is_err());
     }
 
     #[test]

@@ -8,7 +8,7 @@ use tatabox_core::corpus::Holdout;
 use tatabox_core::genome::Genome;
 use tatabox_core::mask::frozen::FrozenMasks;
 use tatabox_core::score::{ScoreSums, Scores};
-use tatabox_core::tokenizer::Tokenizer;
+use tatabox_core::tokenizer::{Tokenizer, TokenizerConfig};
 use tatabox_engine::{Batch, Capacity, Executor, Mode, Precision};
 
 use crate::checkpoint::{Checkpoints, MODEL, STATE, State};
@@ -16,9 +16,10 @@ use crate::config::BertConfig;
 use crate::data::frozen_batches;
 use crate::dataset::{self, Dataset};
 use crate::error::{Error, Result};
+use crate::finetune::Record;
 use crate::models::bert;
 use crate::recipe::RunConfig;
-use crate::run::CONFIG;
+use crate::run::{CONFIG, FINETUNE};
 use crate::settings::Settings;
 use crate::weights::{Head, Weights, read_weights, wanted};
 
@@ -36,6 +37,15 @@ pub struct ModelFiles {
     pub notes: Vec<String>,
     /// Its configuration.
     pub config: BertConfig,
+}
+
+/// How a model reads sequences.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reading {
+    /// Its tokens.
+    pub tokenizer: TokenizerConfig,
+    /// Tokens of the longest sample that it was trained on, or may be.
+    pub max_length: usize,
 }
 
 impl ModelFiles {
@@ -100,6 +110,28 @@ impl ModelFiles {
             return Err(Error::format(path, "", "one token for each id", got, ""));
         }
         Ok(Some(tokenizer))
+    }
+
+    /// How the model of the directory `dir` reads: as its run did, else by its vocabulary and up to its positions.
+    ///
+    /// # Errors
+    /// As [`ModelFiles::tokenizer`]; or nothing says what its tokens are.
+    pub fn reading(&self, dir: &Path) -> Result<Reading> {
+        let known = self.tokenizer(1)?.map(|tokenizer| tokenizer.config().clone());
+        if dir.join(CONFIG).is_file() {
+            let run = RunConfig::resolve(Settings::read(&dir.join(CONFIG))?)?;
+            return Ok(Reading { tokenizer: run.tokenizer, max_length: run.data.max_length });
+        }
+        if dir.join(FINETUNE).is_file() {
+            let run = Record::read(&dir.join(FINETUNE))?.config;
+            return Ok(Reading { tokenizer: run.tokenizer, max_length: run.data.max_length });
+        }
+        let tokenizer = known.ok_or_else(|| Error::Directory {
+            path: dir.to_path_buf(),
+            what: "has no `vocab.txt` and no `tokenizer.json`, so that nobody knows its tokens".to_string(),
+            hint: "put the model's `vocab.txt` beside its `config.json`".to_string(),
+        })?;
+        Ok(Reading { tokenizer, max_length: self.config.max_position_embeddings })
     }
 
     /// Reads the weights into an executor; words for the user come back. Where the head may be missing, it stays as it is.
@@ -216,7 +248,6 @@ struct Loaded {
 impl Loaded {
     /// Loads the weights of `files` with room for `frozen`, the masks of the file `masks`.
     fn new(files: &ModelFiles, frozen: &FrozenMasks, masks: &Path, precision: Precision) -> Result<Self> {
-        check_tokenizer(files, frozen, masks)?;
         let longest = frozen.sequences.iter().map(|one| one.masked.input_ids.len()).max().unwrap_or(0);
         let positions = files.config.max_position_embeddings;
         if longest > positions {
@@ -265,6 +296,7 @@ pub fn evaluate(request: Request<'_>) -> Result<Evaluation> {
     if let Some(run) = &run {
         check_stride(run, &frozen, request.masks)?;
     }
+    check_tokenizer(request.model, &files, &frozen, request.masks)?;
     let Loaded { mut executor, capacity, mut notes } = Loaded::new(&files, &frozen, request.masks, request.precision)?;
     let start = std::time::Instant::now();
     let scores = score(&mut executor, &frozen, &frozen_batches(&frozen, &capacity)?)?;
@@ -351,12 +383,11 @@ fn check_stride(run: &RunConfig, frozen: &FrozenMasks, masks: &Path) -> Result<(
     Err(Error::format(masks, "", format!("tokens of stride {expected}, as the run has"), format!("stride {got}"), hint))
 }
 
-fn check_tokenizer(files: &ModelFiles, frozen: &FrozenMasks, masks: &Path) -> Result<()> {
+fn check_tokenizer(model: &Path, files: &ModelFiles, frozen: &FrozenMasks, masks: &Path) -> Result<()> {
     let (expected, got) = (files.config.vocab_size, frozen.tokenizer.vocab_size());
-    // A vocabulary in another order would give every token another meaning.
-    files.tokenizer(frozen.tokenizer.stride())?;
+    // A vocabulary in another order, or an unknown one, would give every token another meaning.
     if expected == got {
-        return Ok(());
+        return files.reading(model).map(|_| ());
     }
     let hint = "freeze masks with the model's tokenizer: `tatabox mask freeze --set tokenizer.k=…`";
     Err(Error::format(

@@ -13,11 +13,11 @@ use tatabox_core::mask::frozen::FrozenMasks;
 use tatabox_engine::{Device, Executor, Isa, Mode};
 
 use crate::checkpoint::{Checkpoints, STATE, State, companions};
-use crate::config::BertConfig;
+use crate::config::{BertConfig, PRESETS, Preset};
 use crate::data::{Batches, freeze, frozen_batches, sampler};
-use crate::dataset::{Dataset, baselines};
+use crate::dataset::{Dataset, Init, baselines};
 use crate::error::{Error, Result};
-use crate::evaluate::ModelFiles;
+use crate::evaluate::{ModelFiles, Reading};
 use crate::learned::{self, Learned};
 use crate::metrics::{self, Line};
 use crate::models::{bert, fresh};
@@ -68,7 +68,7 @@ pub fn start_on(
     prepared.notes.iter().for_each(|note| observer.message(note));
     observer.planned(&prepared.plan);
     check_space(&prepared.plan, &prepared.config, request.output)?;
-    let Prepared { config, bert, executor, frozen, learned, strategy, plan, .. } = prepared;
+    let Prepared { config, bert, executor, frozen, learned, strategy, plan, init, .. } = prepared;
     let training = sampler(&config, &request.genome, Part::Train)?;
     let baselines = match &frozen {
         Some(frozen) => baselines(&request.genome, training.held_out(), config.data.strands == "both", frozen)?,
@@ -78,6 +78,7 @@ pub fn start_on(
     let new = Run::create(request.output)?;
     let run = new.run();
     let mut dataset = Dataset::new(&request.genome, &training, baselines);
+    dataset.init = init;
     if let Some(learned) = &learned {
         dataset.scores = Some(learned.write(&run.path(SCORES))?);
     }
@@ -198,6 +199,7 @@ struct Prepared {
     learned: Option<Learned>,
     strategy: Box<dyn MaskStrategy>,
     plan: Plan,
+    init: Option<Init>,
     notes: Vec<String>,
 }
 
@@ -209,10 +211,10 @@ impl Prepared {
         frozen: Option<&FrozenMasks>,
         observer: &mut dyn Observer,
     ) -> Result<Self> {
-        let init = init.map(ModelFiles::find).transpose()?;
+        let init = init.map(|dir| Ok::<_, Error>((dir, ModelFiles::find(dir)?))).transpose()?;
         let mut notes = Vec::new();
-        if let Some(files) = &init {
-            take_sizes(&mut settings, files)?;
+        if let Some((dir, files)) = &init {
+            take_sizes(&mut settings, dir, files)?;
             notes.extend(files.notes.clone());
         }
         default_precision(&mut settings)?;
@@ -223,7 +225,7 @@ impl Prepared {
         let capacity = fitting_capacity(&config, &graph)?;
         let mut executor = Executor::new(graph.clone(), capacity, precision(&config), Mode::Train)?;
         fresh::initialize(&mut executor, &config)?;
-        if let Some(files) = &init {
+        if let Some((_, files)) = &init {
             notes.extend(files.load(&mut executor, Head::Optional)?);
         }
         let speed = measure(&config, bert.vocab_size, &mut executor, &capacity)?;
@@ -256,7 +258,8 @@ impl Prepared {
             _ => None,
         };
         let plan = plan(&config, &bert, &graph, &capacity, &training, speed, 0)?;
-        Ok(Self { config, bert, executor, frozen, learned, strategy, plan, notes })
+        let init = init.map(|(dir, files)| Init::of(dir, &files)).transpose()?;
+        Ok(Self { config, bert, executor, frozen, learned, strategy, plan, init, notes })
     }
 }
 
@@ -272,7 +275,7 @@ pub fn default_precision(settings: &mut Settings) -> Result<()> {
 }
 
 /// Sizes and tokenizer of the model that a run starts from, where the recipe says nothing else.
-fn take_sizes(settings: &mut Settings, files: &ModelFiles) -> Result<()> {
+fn take_sizes(settings: &mut Settings, dir: &Path, files: &ModelFiles) -> Result<()> {
     let place = files.folder.join("config.json").display().to_string();
     let config = &files.config;
     for (key, size) in [
@@ -286,12 +289,24 @@ fn take_sizes(settings: &mut Settings, files: &ModelFiles) -> Result<()> {
         settings.default_to(&format!("model.{key}"), Value::Integer(size as i64), &place);
     }
     settings.default_to("model.layer_norm_eps", Value::Float(config.layer_norm_eps), &place);
-    if let Some(tokenizer) = files.tokenizer(1)? {
-        if tokenizer.k() == 1 {
-            settings.default_to("tokenizer.kind", Value::Text("base".to_string()), &place);
+    let own = PRESETS.iter().find(|preset| preset.is_of(config));
+    if settings.has("model.preset") {
+        let asked = settings.given().find(|(key, _)| *key == "model.preset").map_or(String::new(), |(_, name)| name);
+        let asked = asked.trim_matches('"');
+        if Preset::named(asked).is_some_and(|preset| !preset.is_of(config)) {
+            let (layers, hidden) = (config.num_hidden_layers, config.hidden_size);
+            let expected = format!("the model of `--init` has {layers} layers x {hidden}");
+            return Err(settings.refuse("model.preset", format!("`{asked}`"), &expected, "leave `model.preset` out"));
         }
-        settings.default_to("tokenizer.k", Value::Integer(tokenizer.k() as i64), &place);
+    } else if let Some(preset) = own {
+        settings.default_to("model.preset", Value::Text(preset.name.to_string()), &place);
     }
+    let Reading { tokenizer, max_length } = files.reading(dir)?;
+    settings.default_to("tokenizer.kind", Value::Text(tokenizer.kind.to_string()), &place);
+    settings.default_to("tokenizer.k", Value::Integer(tokenizer.k as i64), &place);
+    settings.default_to("tokenizer.stride", Value::Integer(tokenizer.stride as i64), &place);
+    settings.default_to("tokenizer.dnabert_compat", Value::Boolean(tokenizer.dnabert_compat), &place);
+    settings.default_to("data.max_length", Value::Integer(max_length as i64), &place);
     Ok(())
 }
 

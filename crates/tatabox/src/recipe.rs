@@ -191,7 +191,9 @@ impl RunConfig {
             what: format!("cannot be written: {error}"),
             hint: String::new(),
         })?;
-        Ok(format!("# The resolved configuration of this run: running it again is the same run.\n{text}"))
+        Ok(format!(
+            "# The resolved configuration of this run: running it again is the same run (one that began with `--init` needs that again).\n{text}"
+        ))
     }
 
     /// The model that this run trains.
@@ -327,6 +329,11 @@ fn resolve_train(s: &mut Settings, max_length: u64) -> Result<TrainSettings> {
         ));
     }
     let ratio = s.number("train.warmup_ratio", 0.05, 0.0..=1.0)?;
+    if s.has("train.warmup_steps") && !s.has("train.steps") {
+        let expected = "`train.steps` is not given, and this machine chooses it";
+        let hint = "set `train.steps` too, or `train.warmup_ratio` instead";
+        return Err(s.refuse("train.warmup_steps", "given", expected, hint));
+    }
     let warmup_steps = s.whole("train.warmup_steps", (steps as f64 * ratio).round() as u64, 0..=steps)?;
     Ok(TrainSettings {
         steps,
@@ -450,7 +457,8 @@ mod tests {
             "data.strands = \"reverse\"",
             "data.repeat_weight = 2",
             "data.sampling = \"all\"",
-            "data.holdout = 5",
+            "data.holdout = 5.5",
+            "train.warmup_steps = 20",
             "data.holdout = []",
             "checkpoint.every = 0",
             "checkpoint.keep = 1",

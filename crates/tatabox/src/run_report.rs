@@ -55,7 +55,7 @@ fn report(run: &Run, config: &RunConfig, plan: &Plan, dataset: &Dataset, lines: 
 fn facts(config: &RunConfig, plan: &Plan, dataset: &Dataset) -> Section {
     let model = &config.model;
     let files: Vec<&str> = dataset.genome.files.iter().map(|file| file.path.as_str()).collect();
-    let facts = vec![
+    let mut facts = vec![
         Fact::new(
             "Genome",
             format!("{} ({} bases, {:.2} % N)", files.join(", "), dataset.genome.bases(), 100.0 * dataset.n_share),
@@ -84,6 +84,9 @@ fn facts(config: &RunConfig, plan: &Plan, dataset: &Dataset) -> Section {
         Fact::new("Precision", format!("{} ({})", plan.precision, plan.kernels)),
         Fact::new("Seed", config.seed.to_string()),
     ];
+    if let Some(init) = &dataset.init {
+        facts.push(Fact::new("Began with", init.to_string()));
+    }
     Section::new("run", "The run", Body::Facts { facts })
 }
 
@@ -116,8 +119,9 @@ fn held_out_table(step: u64, scores: &Scores, dataset: &Dataset) -> Section {
 fn curves(config: &RunConfig, lines: &[Line], evaluations: &[(u64, &Scores)]) -> Result<Vec<Section>> {
     let train = |value: fn(&Line) -> Option<(u64, f64)>| -> Vec<(f64, f64)> {
         let all: Vec<(u64, f64)> = lines.iter().filter_map(value).collect();
-        let every = all.len().div_ceil(POINTS).max(1);
-        all.into_iter().step_by(every).map(|(step, value)| (step as f64, value)).collect()
+        let (every, last) = (all.len().div_ceil(POINTS).max(1), all.len().saturating_sub(1));
+        let kept = all.into_iter().enumerate().filter(|(at, _)| at % every == 0 || *at == last);
+        kept.map(|(_, (step, value))| (step as f64, value)).collect()
     };
     let mut losses = vec![Series {
         name: "training".to_string(),

@@ -361,8 +361,14 @@ impl Settings {
         let words: Option<Vec<String>> = match self.raw(key) {
             None => Some(default.iter().map(|word| word.to_string()).collect()),
             Some(Value::Text(text)) => Some(text.split(',').map(|word| word.trim().to_string()).collect()),
+            // A contig may be called 1.
+            Some(Value::Integer(number)) => Some(vec![number.to_string()]),
             Some(Value::List(list)) if !list.is_empty() => {
-                let word = |value| if let Value::Text(text) = value { Some(text) } else { None };
+                let word = |value| match value {
+                    Value::Text(text) => Some(text),
+                    Value::Integer(number) => Some(number.to_string()),
+                    _ => None,
+                };
                 list.into_iter().map(word).collect()
             }
             Some(_) => None,

@@ -151,8 +151,10 @@ fn text(run: &Inspection) -> String {
         run.mask_rate.map_or(String::new(), |rate| format!(", {:.2} % of the tokens measured", 100.0 * rate));
     let files: Vec<&str> = data.genome.files.iter().map(|file| file.path.as_str()).collect();
     let held_out = if data.held_out.is_empty() { "nothing".to_string() } else { data.held_out.join(", ") };
+    let init = data.init.as_ref().map_or("fresh weights".to_string(), ToString::to_string);
     let mut text = ui::pairs(&[
         ("run", run.run.display().to_string()),
+        ("began with", init),
         (
             "step",
             format!(

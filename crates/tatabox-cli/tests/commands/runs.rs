@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::shell::{Shell, recipe};
+use crate::shell::{Shell, TATABOX, recipe};
 
 #[test]
 fn a_run_is_a_hugging_face_directory_with_its_history() {
@@ -122,4 +122,49 @@ fn inspect_tells_what_a_run_is() {
     for key in ["config", "dataset", "checkpoints", "best"] {
         assert!(!json[key].is_null(), "{key}: {json}");
     }
+}
+
+#[test]
+fn a_run_that_begins_with_another_reads_as_that_did_and_says_so() {
+    let shell = Shell::new();
+    let genome = shell.genome();
+    let smoke = recipe("smoke.toml");
+    let own = ["--set", "tokenizer.k=3", "--set", "tokenizer.stride=3", "--set", "data.max_length=64"];
+    let few =
+        ["--recipe", &smoke, "--set", "train.steps=2", "--set", "evaluate.sequences=2", "--set", "checkpoint.every=2"];
+    shell.works(&[&["pretrain", &genome, "-o", "first"], &few[..], &own].concat());
+    let begin = ["pretrain", &genome, "--init", "first", "--set", "train.steps=2", "--set", "evaluate.sequences=2"];
+    shell.works(&[&begin[..], &["-o", "second"]].concat());
+    let config = String::from_utf8(shell.bytes("second/config.toml")).unwrap();
+    for line in ["k = 3", "stride = 3", "max_length = 64", "preset = \"tiny\""] {
+        assert!(config.lines().any(|own| own == line), "{line}: {config}");
+    }
+    let dataset: serde_json::Value = serde_json::from_slice(&shell.bytes("second/dataset.json")).unwrap();
+    assert!(dataset["init"]["path"].as_str().unwrap().ends_with("first"), "{dataset}");
+    assert_eq!((&dataset["init"]["step"], dataset["init"]["sha256"].as_str().unwrap().len()), (&2.into(), 64));
+    assert!(shell.works(&["inspect", "second"]).contains("first, step 2"));
+    shell
+        .tatabox(&[&begin[..], &["--set", "model.preset=dnabert", "-o", "third"]].concat())
+        .fails(2, &["`model.preset` is `dnabert`", "2 layers x 128", "leave `model.preset` out"]);
+    for name in ["config.json", "model.safetensors"] {
+        std::fs::create_dir_all(shell.path("bare")).unwrap();
+        std::fs::copy(shell.path(&format!("first/{name}")), shell.path(&format!("bare/{name}"))).unwrap();
+    }
+    let bare = ["pretrain", &genome, "--init", "bare", "--set", "train.steps=2", "-o", "third"];
+    shell.tatabox(&bare).fails(2, &["`bare`", "nobody knows its tokens", "vocab.txt"]);
+}
+
+#[test]
+fn a_genome_from_a_pipe_is_there_again_when_the_run_goes_on() {
+    let shell = Shell::new();
+    let genome = shell.genome();
+    let smoke = recipe("smoke.toml");
+    let piped = std::fs::File::open(shell.path(&genome)).unwrap();
+    let few = ["--recipe", &smoke, "--set", "train.steps=4", "--set", "checkpoint.every=2"];
+    let all = [&["pretrain", "-", "-o", "run"], &few[..]].concat();
+    assert!(shell.command(TATABOX).args(all).stdin(piped).status().unwrap().success());
+    let config = String::from_utf8(shell.bytes("run/config.toml")).unwrap();
+    shell.write("run/config.toml", config.replace("steps = 4\n", "steps = 6\n"));
+    shell.works(&["pretrain", "--resume", "run"]);
+    assert_eq!(shell.checkpoints("run").last(), Some(&6));
 }

@@ -111,6 +111,16 @@ pub fn twobit(path: &Path, cache: &Path) -> Result<(TwoBit, GenomeCard)> {
     Ok((store, entry.card))
 }
 
+/// The stored genome of files with these hashes, whether the files are still there or not; none where the cache has none.
+pub fn stored(files: &[FileCard], cache: &Path) -> Option<(TwoBit, GenomeCard)> {
+    let name = name_of(files);
+    let entry: Entry = serde_json::from_slice(&fs::read(cache.join(format!("{name}.json"))).ok()?).ok()?;
+    let same = entry.format == FORMAT
+        && entry.card.files.iter().map(|file| &file.sha256).eq(files.iter().map(|file| &file.sha256));
+    let store = open_stored(&cache.join(format!("{name}.2bit")), &entry).filter(|_| same)?;
+    Some((store, entry.card))
+}
+
 /// Looks for inputs in the cache: by path, size and time, then by size and hash. A cache that cannot be read has nothing.
 fn find(inputs: &[PathBuf], keys: &[Option<Key>], cache: &Path) -> Result<Option<(String, Entry)>> {
     let Some(keys) = keys.iter().cloned().collect::<Option<Vec<Key>>>() else { return Ok(None) };

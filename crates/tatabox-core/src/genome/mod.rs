@@ -74,9 +74,18 @@ impl Genome {
                 hint: "give a genome that is not masked with N (soft-masking in lower case is fine)".into(),
             });
         }
+        Ok(Self::new(store, card))
+    }
+
+    /// The genome of files that were read before and may be gone, as a pipe is, from the cache; none where it is not there.
+    pub fn stored(files: &[FileCard], cache: &Path) -> Option<Genome> {
+        cache::stored(files, cache).map(|(store, card)| Self::new(store, card))
+    }
+
+    fn new(store: TwoBit, card: GenomeCard) -> Genome {
         let contigs =
             (0..store.contigs()).map(|i| Contig { name: store.name(i).to_owned(), bases: store.bases(i) }).collect();
-        Ok(Genome { store: Arc::new(store), contigs, card: Arc::new(card) })
+        Genome { store: Arc::new(store), contigs, card: Arc::new(card) }
     }
 
     /// The contigs, in the order of the files.

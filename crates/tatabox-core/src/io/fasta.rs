@@ -151,10 +151,13 @@ impl Fasta {
         }
         self.at = Place { line: at.line + 1, column: 1 };
         let wrong = |got: &str, hint: &str| Err(malformed(self.path(), line(at), "a contig name after `>`", got, hint));
-        let Ok(text) = std::str::from_utf8(&header[1..]) else {
+        // What stands behind the name may be in any encoding: authors, species.
+        let text = String::from_utf8_lossy(&header[1..]);
+        let named = text.split_ascii_whitespace().next().unwrap_or_default();
+        if named.contains(char::REPLACEMENT_CHARACTER) {
             return wrong("bytes that are not UTF-8", "check that the file is FASTA, and whole");
-        };
-        let text = text.strip_suffix('\r').unwrap_or(text);
+        }
+        let text = text.strip_suffix('\r').unwrap_or(&text);
         if text.contains('\r') {
             return wrong(
                 "carriage returns as line ends",
@@ -308,5 +311,6 @@ mod tests {
         assert_eq!(refused(b">\nACGT\n").0, "`g.fa`, line 1: expected a contig name after `>`, got no name");
         assert!(refused(b">a\rACGT\r").1.contains("old Macs"));
         assert!(refused(b">\xff\xfe\nAC").0.contains("not UTF-8"));
+        assert_eq!(read(b">chr1 M\xfcller 2004\nAC").unwrap(), [("chr1".into(), "AC".into())]);
     }
 }

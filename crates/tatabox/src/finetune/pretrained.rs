@@ -7,14 +7,12 @@ use tatabox_core::io::input::{Fingerprint, fingerprint};
 use tatabox_core::tokenizer::{Tokenizer, TokenizerConfig};
 use tatabox_engine::{Executor, Objective};
 
-use super::{FinetuneConfig, Record};
+use super::FinetuneConfig;
 use crate::checkpoint::MODEL;
 use crate::config::BertConfig;
 use crate::error::{Error, Result};
-use crate::evaluate::ModelFiles;
+use crate::evaluate::{ModelFiles, Reading};
 use crate::models::bert::{WindowPooling, sequence_classifier};
-use crate::recipe::RunConfig;
-use crate::run::{CONFIG, FINETUNE};
 use crate::settings::Settings;
 use crate::weights::{Head, read_weights, wanted};
 
@@ -45,22 +43,7 @@ impl Pretrained {
     pub fn open(dir: &Path) -> Result<Self> {
         let files = ModelFiles::find(dir)?;
         let config = files.config.clone();
-        let (mut tokenizer, mut max_length) = (None, config.max_position_embeddings);
-        if dir.join(CONFIG).is_file() {
-            let run = RunConfig::resolve(Settings::read(&dir.join(CONFIG))?)?;
-            (tokenizer, max_length) = (Some(run.tokenizer), run.data.max_length);
-        } else if dir.join(FINETUNE).is_file() {
-            let of_run = Record::read(&dir.join(FINETUNE))?.config;
-            (tokenizer, max_length) = (Some(of_run.tokenizer), of_run.data.max_length);
-        }
-        let read = files.tokenizer(1)?.map(|tokenizer| tokenizer.config().clone());
-        let Some(tokenizer) = tokenizer.or(read) else {
-            return Err(Error::Directory {
-                path: dir.to_path_buf(),
-                what: "has no `vocab.txt` and no `tokenizer.json`, so that nobody knows its tokens".to_string(),
-                hint: "put the model's `vocab.txt` beside its `config.json`".to_string(),
-            });
-        };
+        let Reading { tokenizer, max_length } = files.reading(dir)?;
         if Tokenizer::new(tokenizer.clone())?.vocab_size() != config.vocab_size {
             return Err(Error::Directory {
                 path: dir.to_path_buf(),
