@@ -142,7 +142,7 @@ fn check_steps(args: &Args, run: &Path) -> anyhow::Result<()> {
     match args.steps.map(u64::from) {
         Some(asked) if asked != there => {
             let what = format!("the demo in `{}` has {there} steps, not {asked}", args.output.display());
-            Err(Refusal::new(what, format!("leave `--steps` away, or choose another directory with `-o`")).into())
+            Err(Refusal::new(what, "leave `--steps` away, or choose another directory with `-o`").into())
         }
         _ => Ok(()),
     }
