@@ -278,6 +278,23 @@ pub fn default_precision(settings: &mut Settings) -> Result<()> {
 fn take_sizes(settings: &mut Settings, dir: &Path, files: &ModelFiles) -> Result<()> {
     let place = files.folder.join("config.json").display().to_string();
     let config = &files.config;
+    let asked =
+        settings.given().find(|(key, _)| *key == "model.preset").map(|(_, name)| name.trim_matches('"').to_string());
+    match asked.as_deref().map(Preset::named) {
+        // A recipe that names all sizes besides says nothing else than they do.
+        Some(Some(preset)) if !settings.has("model.num_hidden_layers") && !preset.is_of(config) => {
+            let (layers, hidden) = (config.num_hidden_layers, config.hidden_size);
+            let expected = format!("the model of `--init` has {layers} layers x {hidden}");
+            let got = format!("`{}`", preset.name);
+            return Err(settings.refuse("model.preset", got, &expected, "leave `model.preset` out"));
+        }
+        None => {
+            if let Some(preset) = PRESETS.iter().find(|preset| preset.is_of(config)) {
+                settings.default_to("model.preset", Value::Text(preset.name.to_string()), &place);
+            }
+        }
+        Some(_) => {}
+    }
     for (key, size) in [
         ("num_hidden_layers", config.num_hidden_layers),
         ("hidden_size", config.hidden_size),
@@ -289,18 +306,6 @@ fn take_sizes(settings: &mut Settings, dir: &Path, files: &ModelFiles) -> Result
         settings.default_to(&format!("model.{key}"), Value::Integer(size as i64), &place);
     }
     settings.default_to("model.layer_norm_eps", Value::Float(config.layer_norm_eps), &place);
-    let own = PRESETS.iter().find(|preset| preset.is_of(config));
-    if settings.has("model.preset") {
-        let asked = settings.given().find(|(key, _)| *key == "model.preset").map_or(String::new(), |(_, name)| name);
-        let asked = asked.trim_matches('"');
-        if Preset::named(asked).is_some_and(|preset| !preset.is_of(config)) {
-            let (layers, hidden) = (config.num_hidden_layers, config.hidden_size);
-            let expected = format!("the model of `--init` has {layers} layers x {hidden}");
-            return Err(settings.refuse("model.preset", format!("`{asked}`"), &expected, "leave `model.preset` out"));
-        }
-    } else if let Some(preset) = own {
-        settings.default_to("model.preset", Value::Text(preset.name.to_string()), &place);
-    }
     let Reading { tokenizer, max_length } = files.reading(dir)?;
     settings.default_to("tokenizer.kind", Value::Text(tokenizer.kind.to_string()), &place);
     settings.default_to("tokenizer.k", Value::Integer(tokenizer.k as i64), &place);
