@@ -39,6 +39,9 @@ pub struct ModelFiles {
     pub config: BertConfig,
 }
 
+/// What is said of a model without a vocabulary.
+pub(crate) const NO_VOCABULARY: &str = "the model has no `vocab.txt` and no `tokenizer.json`: its ids are taken to be in the order of DNABERT's vocabulary";
+
 /// How a model reads sequences.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reading {
@@ -112,26 +115,21 @@ impl ModelFiles {
         Ok(Some(tokenizer))
     }
 
-    /// How the model of the directory `dir` reads: as its run did, else by its vocabulary and up to its positions.
+    /// How the model of the directory `dir` reads: as its run did, else by its vocabulary and up to its positions; none where it has no vocabulary.
     ///
     /// # Errors
-    /// As [`ModelFiles::tokenizer`]; or nothing says what its tokens are.
-    pub fn reading(&self, dir: &Path) -> Result<Reading> {
+    /// As [`ModelFiles::tokenizer`].
+    pub fn reading(&self, dir: &Path) -> Result<Option<Reading>> {
         let known = self.tokenizer(1)?.map(|tokenizer| tokenizer.config().clone());
         if dir.join(CONFIG).is_file() {
             let run = RunConfig::resolve(Settings::read(&dir.join(CONFIG))?)?;
-            return Ok(Reading { tokenizer: run.tokenizer, max_length: run.data.max_length });
+            return Ok(Some(Reading { tokenizer: run.tokenizer, max_length: run.data.max_length }));
         }
         if dir.join(FINETUNE).is_file() {
             let run = Record::read(&dir.join(FINETUNE))?.config;
-            return Ok(Reading { tokenizer: run.tokenizer, max_length: run.data.max_length });
+            return Ok(Some(Reading { tokenizer: run.tokenizer, max_length: run.data.max_length }));
         }
-        let tokenizer = known.ok_or_else(|| Error::Directory {
-            path: dir.to_path_buf(),
-            what: "has no `vocab.txt` and no `tokenizer.json`, so that nobody knows its tokens".to_string(),
-            hint: "put the model's `vocab.txt` beside its `config.json`".to_string(),
-        })?;
-        Ok(Reading { tokenizer, max_length: self.config.max_position_embeddings })
+        Ok(known.map(|tokenizer| Reading { tokenizer, max_length: self.config.max_position_embeddings }))
     }
 
     /// Reads the weights into an executor; words for the user come back. Where the head may be missing, it stays as it is.
@@ -296,12 +294,13 @@ pub fn evaluate(request: Request<'_>) -> Result<Evaluation> {
     if let Some(run) = &run {
         check_stride(run, &frozen, request.masks)?;
     }
-    check_tokenizer(request.model, &files, &frozen, request.masks)?;
+    let unknown = check_tokenizer(request.model, &files, &frozen, request.masks)?;
     let Loaded { mut executor, capacity, mut notes } = Loaded::new(&files, &frozen, request.masks, request.precision)?;
     let start = std::time::Instant::now();
     let scores = score(&mut executor, &frozen, &frozen_batches(&frozen, &capacity)?)?;
     let tokens: usize = frozen.sequences.iter().map(|one| one.masked.input_ids.len()).sum();
     let tokens_per_second = tokens as f64 / start.elapsed().as_secs_f64().max(1e-9);
+    notes.extend(unknown);
     let longest = frozen.sequences.iter().map(|one| one.masked.input_ids.len()).max().unwrap_or(0);
     if let Some(trained) = run.as_ref().map(|run| run.data.max_length).filter(|&trained| longest > trained) {
         notes.push(format!(
@@ -383,11 +382,12 @@ fn check_stride(run: &RunConfig, frozen: &FrozenMasks, masks: &Path) -> Result<(
     Err(Error::format(masks, "", format!("tokens of stride {expected}, as the run has"), format!("stride {got}"), hint))
 }
 
-fn check_tokenizer(model: &Path, files: &ModelFiles, frozen: &FrozenMasks, masks: &Path) -> Result<()> {
+fn check_tokenizer(model: &Path, files: &ModelFiles, frozen: &FrozenMasks, masks: &Path) -> Result<Option<String>> {
     let (expected, got) = (files.config.vocab_size, frozen.tokenizer.vocab_size());
     // A vocabulary in another order, or an unknown one, would give every token another meaning.
     if expected == got {
-        return files.reading(model).map(|_| ());
+        let note = files.reading(model)?.is_none().then(|| NO_VOCABULARY.to_string());
+        return Ok(note);
     }
     let hint = "freeze masks with the model's tokenizer: `tatabox mask freeze --set tokenizer.k=…`";
     Err(Error::format(

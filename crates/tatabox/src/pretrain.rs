@@ -17,7 +17,7 @@ use crate::config::{BertConfig, PRESETS, Preset};
 use crate::data::{Batches, freeze, frozen_batches, sampler};
 use crate::dataset::{Dataset, Init, baselines};
 use crate::error::{Error, Result};
-use crate::evaluate::{ModelFiles, Reading};
+use crate::evaluate::{ModelFiles, NO_VOCABULARY, Reading};
 use crate::learned::{self, Learned};
 use crate::metrics::{self, Line};
 use crate::models::{bert, fresh};
@@ -214,7 +214,7 @@ impl Prepared {
         let init = init.map(|dir| Ok::<_, Error>((dir, ModelFiles::find(dir)?))).transpose()?;
         let mut notes = Vec::new();
         if let Some((dir, files)) = &init {
-            take_sizes(&mut settings, dir, files)?;
+            notes.extend(take_sizes(&mut settings, dir, files)?);
             notes.extend(files.notes.clone());
         }
         default_precision(&mut settings)?;
@@ -274,8 +274,8 @@ pub fn default_precision(settings: &mut Settings) -> Result<()> {
     Ok(())
 }
 
-/// Sizes and tokenizer of the model that a run starts from, where the recipe says nothing else.
-fn take_sizes(settings: &mut Settings, dir: &Path, files: &ModelFiles) -> Result<()> {
+/// Sizes, tokenizer and longest sample of the model that a run starts from, where the recipe says nothing else; words where its tokens are not known.
+fn take_sizes(settings: &mut Settings, dir: &Path, files: &ModelFiles) -> Result<Option<String>> {
     let place = files.folder.join("config.json").display().to_string();
     let config = &files.config;
     let asked =
@@ -306,13 +306,15 @@ fn take_sizes(settings: &mut Settings, dir: &Path, files: &ModelFiles) -> Result
         settings.default_to(&format!("model.{key}"), Value::Integer(size as i64), &place);
     }
     settings.default_to("model.layer_norm_eps", Value::Float(config.layer_norm_eps), &place);
-    let Reading { tokenizer, max_length } = files.reading(dir)?;
+    let Some(Reading { tokenizer, max_length }) = files.reading(dir)? else {
+        return Ok(Some(NO_VOCABULARY.to_string()));
+    };
     settings.default_to("tokenizer.kind", Value::Text(tokenizer.kind.to_string()), &place);
     settings.default_to("tokenizer.k", Value::Integer(tokenizer.k as i64), &place);
     settings.default_to("tokenizer.stride", Value::Integer(tokenizer.stride as i64), &place);
     settings.default_to("tokenizer.dnabert_compat", Value::Boolean(tokenizer.dnabert_compat), &place);
     settings.default_to("data.max_length", Value::Integer(max_length as i64), &place);
-    Ok(())
+    Ok(None)
 }
 
 /// Weights and moments of a checkpoint.

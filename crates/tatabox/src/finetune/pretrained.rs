@@ -43,7 +43,13 @@ impl Pretrained {
     pub fn open(dir: &Path) -> Result<Self> {
         let files = ModelFiles::find(dir)?;
         let config = files.config.clone();
-        let Reading { tokenizer, max_length } = files.reading(dir)?;
+        let Some(Reading { tokenizer, max_length }) = files.reading(dir)? else {
+            return Err(Error::Directory {
+                path: dir.to_path_buf(),
+                what: "has no `vocab.txt` and no `tokenizer.json`, so that nobody knows its tokens".to_string(),
+                hint: "put the model's `vocab.txt` beside its `config.json`".to_string(),
+            });
+        };
         if Tokenizer::new(tokenizer.clone())?.vocab_size() != config.vocab_size {
             return Err(Error::Directory {
                 path: dir.to_path_buf(),
