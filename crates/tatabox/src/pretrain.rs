@@ -275,7 +275,8 @@ pub fn default_precision(settings: &mut Settings) -> Result<()> {
 }
 
 /// Sizes, tokenizer and longest sample of the model that a run starts from, where the recipe says nothing else; words where its tokens are not known.
-fn take_sizes(settings: &mut Settings, dir: &Path, files: &ModelFiles) -> Result<Option<String>> {
+fn take_sizes(settings: &mut Settings, dir: &Path, files: &ModelFiles) -> Result<Vec<String>> {
+    let mut notes = Vec::new();
     let place = files.folder.join("config.json").display().to_string();
     let config = &files.config;
     let asked =
@@ -284,9 +285,10 @@ fn take_sizes(settings: &mut Settings, dir: &Path, files: &ModelFiles) -> Result
         // A recipe that names all sizes besides says nothing else than they do.
         Some(Some(preset)) if !settings.has("model.num_hidden_layers") && !preset.is_of(config) => {
             let (layers, hidden) = (config.num_hidden_layers, config.hidden_size);
-            let expected = format!("the model of `--init` has {layers} layers x {hidden}");
-            let got = format!("`{}`", preset.name);
-            return Err(settings.refuse("model.preset", got, &expected, "leave `model.preset` out"));
+            notes.push(format!(
+                "the recipe's preset is `{}`, but the model of `--init` has {layers} layers x {hidden}: its sizes are taken",
+                preset.name
+            ));
         }
         None => {
             if let Some(preset) = PRESETS.iter().find(|preset| preset.is_of(config)) {
@@ -307,14 +309,15 @@ fn take_sizes(settings: &mut Settings, dir: &Path, files: &ModelFiles) -> Result
     }
     settings.default_to("model.layer_norm_eps", Value::Float(config.layer_norm_eps), &place);
     let Some(Reading { tokenizer, max_length }) = files.reading(dir)? else {
-        return Ok(Some(NO_VOCABULARY.to_string()));
+        notes.push(NO_VOCABULARY.to_string());
+        return Ok(notes);
     };
     settings.default_to("tokenizer.kind", Value::Text(tokenizer.kind.to_string()), &place);
     settings.default_to("tokenizer.k", Value::Integer(tokenizer.k as i64), &place);
     settings.default_to("tokenizer.stride", Value::Integer(tokenizer.stride as i64), &place);
     settings.default_to("tokenizer.dnabert_compat", Value::Boolean(tokenizer.dnabert_compat), &place);
     settings.default_to("data.max_length", Value::Integer(max_length as i64), &place);
-    Ok(None)
+    Ok(notes)
 }
 
 /// Weights and moments of a checkpoint.
