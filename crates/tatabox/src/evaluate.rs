@@ -286,11 +286,8 @@ pub struct Request<'a> {
 pub fn evaluate(request: Request<'_>) -> Result<Evaluation> {
     let files = ModelFiles::find(request.model)?;
     let frozen = FrozenMasks::read(request.masks)?;
-    let dataset = Dataset::of_run(request.model)?;
-    let run = match &dataset {
-        Some(_) => Some(RunConfig::resolve(Settings::read(&request.model.join(CONFIG))?)?),
-        None => None,
-    };
+    let recipe = request.model.join(CONFIG);
+    let run = if recipe.is_file() { Some(RunConfig::resolve(Settings::read(&recipe)?)?) } else { None };
     if let Some(run) = &run {
         check_stride(run, &frozen, request.masks)?;
     }
@@ -306,9 +303,10 @@ pub fn evaluate(request: Request<'_>) -> Result<Evaluation> {
         notes.push(format!(
             "the masks have up to {longest} tokens, but this run trained on {trained} at most: it is asked at positions that it never saw \
              (`tatabox mask freeze --recipe {}` makes masks of its length)",
-            request.model.join(CONFIG).display()
+            recipe.display()
         ));
     }
+    let dataset = Dataset::of_run(request.model)?;
     if let Some(dataset) = &dataset {
         let seen = frozen.sequences.iter().filter(|one| dataset.may_have_seen(&one.origin)).count();
         if seen > 0 {

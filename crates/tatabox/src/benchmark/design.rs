@@ -184,7 +184,7 @@ impl Design {
             };
             let keys = self.keys(&dataset.preset, dataset.epochs)?;
             let entry = Entry::of(dataset, source, cache, &keys, contestants);
-            self.datasets.push(entry.map_err(|error| in_dataset(error, dataset))?);
+            self.datasets.push(entry.map_err(|error| in_dataset(error, &dataset.id, dataset.genome.as_deref()))?);
         }
         if self.datasets.is_empty() {
             let places: Vec<&str> =
@@ -320,7 +320,7 @@ impl Entry {
     /// # Errors
     /// It is not what it was when the benchmark began.
     pub(super) fn data(&self, cache: &Path) -> Result<Labelled> {
-        let (data, _) = self.source.read(cache)?;
+        let (data, _) = self.source.read(cache).map_err(|error| in_dataset(error, &self.id, None))?;
         let now = hashes(&data);
         if now != self.sha256 {
             let path = self.source.data.first().cloned().unwrap_or_default();
@@ -370,12 +370,11 @@ fn named(given: &str) -> (&str, &str) {
     }
 }
 
-/// Adds the data set's name to an error.
-fn in_dataset(error: Error, dataset: &Dataset) -> Error {
+/// Adds the data set's name to an error, and to a hint about its genome that genome's name.
+fn in_dataset(error: Error, id: &str, genome: Option<&str>) -> Error {
     match error {
         Error::Core(tatabox_core::Error::Data { what, hint }) => {
-            let id = &dataset.id;
-            let genome = dataset.genome.as_ref().filter(|_| hint.contains("--genome"));
+            let genome = genome.filter(|_| hint.contains("--genome"));
             let hint = genome.map_or(hint.clone(), |genome| format!("give its genome: `--genome {genome}=FILE`"));
             let hint = format!("{hint}; or leave it out: `--only` with the others");
             tatabox_core::Error::Data { what: format!("data set {id}: {what}"), hint }.into()
