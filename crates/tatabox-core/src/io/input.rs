@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
+use flate2::GzHeader;
 use flate2::bufread::MultiGzDecoder;
 use sha2::{Digest, Sha256};
 
@@ -56,7 +57,7 @@ impl Read for Watched {
 
 enum Packing {
     Plain(BufReader<Watched>),
-    Gzip { text: Box<BufReader<MultiGzDecoder<BufReader<Watched>>>>, blocked: bool },
+    Gzip(Box<BufReader<MultiGzDecoder<BufReader<Watched>>>>),
 }
 
 /// An open input: unpacked bytes to read, and the hash of the packed ones.
@@ -99,9 +100,7 @@ impl Input {
             return Err(malformed(&path, "", "plain, gzip or bgzip text", got, hint));
         }
         let packing = if head.starts_with(&[0x1f, 0x8b]) {
-            let blocked = head.get(3).is_some_and(|flags| flags & 4 != 0) && head.get(12..14) == Some(b"BC");
-            let text = Box::new(BufReader::with_capacity(BUFFER, MultiGzDecoder::new(packed)));
-            Packing::Gzip { text, blocked }
+            Packing::Gzip(Box::new(BufReader::with_capacity(BUFFER, MultiGzDecoder::new(packed))))
         } else {
             Packing::Plain(packed)
         };
@@ -121,11 +120,8 @@ impl Input {
         // Asked twice because a borrow that is returned cannot also be looked at; the second time finds the buffer filled.
         let failed = match &mut self.packing {
             Packing::Plain(text) => text.fill_buf().err(),
-            Packing::Gzip { text, blocked } => match text.fill_buf().map(<[u8]>::is_empty) {
-                Ok(ended) => {
-                    let cut = ended && *blocked && text.get_ref().get_ref().get_ref().last != BGZIP_END;
-                    cut.then(|| io::ErrorKind::UnexpectedEof.into())
-                }
+            Packing::Gzip(text) => match text.fill_buf().map(<[u8]>::is_empty) {
+                Ok(ended) => (ended && lacks_its_end(text.get_ref())).then(|| io::ErrorKind::UnexpectedEof.into()),
                 Err(error) => Some(error),
             },
         };
@@ -134,7 +130,7 @@ impl Input {
         }
         let filled = match &mut self.packing {
             Packing::Plain(text) => text.fill_buf(),
-            Packing::Gzip { text, .. } => text.fill_buf(),
+            Packing::Gzip(text) => text.fill_buf(),
         };
         filled.map_err(|source| Error::File { action: "read", path: self.path.clone(), source })
     }
@@ -160,7 +156,7 @@ impl Input {
     pub fn consume(&mut self, count: usize) {
         match &mut self.packing {
             Packing::Plain(text) => text.consume(count),
-            Packing::Gzip { text, .. } => text.consume(count),
+            Packing::Gzip(text) => text.consume(count),
         }
     }
 
@@ -171,7 +167,7 @@ impl Input {
     pub fn finish(mut self) -> Result<Fingerprint> {
         let watched = match &mut self.packing {
             Packing::Plain(text) => text.get_mut(),
-            Packing::Gzip { text, .. } => text.get_mut().get_mut().get_mut(),
+            Packing::Gzip(text) => text.get_mut().get_mut().get_mut(),
         };
         io::copy(watched, &mut io::sink()).map_err(|source| Error::File {
             action: "read",
@@ -182,7 +178,7 @@ impl Input {
     }
 
     fn read_error(&self, error: io::Error, place: String) -> Error {
-        let packed = matches!(self.packing, Packing::Gzip { .. });
+        let packed = matches!(self.packing, Packing::Gzip(_));
         match error.kind() {
             io::ErrorKind::UnexpectedEof if packed => malformed(
                 &self.path,
@@ -219,6 +215,13 @@ pub fn fingerprint(path: &Path) -> Result<Fingerprint> {
 /// Bytes as lower-case hexadecimal.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// True if the member of gzip that was read last is a block of bgzip and not the one that ends a whole file. The last, because bgzip and gzip are
+/// both gzip, and files of either kind may be joined with `cat`.
+fn lacks_its_end(decoder: &MultiGzDecoder<BufReader<Watched>>) -> bool {
+    let blocked = decoder.header().and_then(GzHeader::extra).is_some_and(|extra| extra.starts_with(b"BC"));
+    blocked && decoder.get_ref().get_ref().last != BGZIP_END
 }
 
 fn other_packing(head: &[u8]) -> Option<(&'static str, &'static str)> {
@@ -293,7 +296,16 @@ mod tests {
     #[test]
     fn refuses_bgzip_cut_between_two_blocks() {
         let cut = [bgzip_block(b">a\nAC"), bgzip_block(b"GT\n")].concat();
-        assert!(read(cut).unwrap_err().hint().unwrap().contains("cut short"));
+        assert!(read(cut.clone()).unwrap_err().hint().unwrap().contains("cut short"));
+        assert!(read([gzip(b">b\nGG\n"), cut].concat()).unwrap_err().hint().unwrap().contains("cut short"));
+    }
+
+    #[test]
+    fn unpacks_gzip_and_bgzip_joined_in_either_order() {
+        let whole = || [bgzip_block(b">a\nAC"), bgzip_block(b"GT\n"), BGZIP_END.to_vec()].concat();
+        assert_eq!(read([whole(), gzip(b">b\nGG\n")].concat()).unwrap(), b">a\nACGT\n>b\nGG\n");
+        assert_eq!(read([gzip(b">b\nGG\n"), whole()].concat()).unwrap(), b">b\nGG\n>a\nACGT\n");
+        assert_eq!(read([whole(), whole()].concat()).unwrap(), b">a\nACGT\n>a\nACGT\n");
     }
 
     #[test]
