@@ -184,6 +184,10 @@ pub struct Evaluation {
     pub step: Option<u64>,
     /// Nats a masked token over all masks.
     pub loss: f64,
+    /// e to the power of `loss`.
+    pub perplexity: f64,
+    /// Bits a hidden base over all masks; none where no base is hidden.
+    pub bits_per_hidden_base: Option<f64>,
     /// Frozen sequences.
     pub sequences: usize,
     /// Tokens of these sequences a second.
@@ -330,6 +334,8 @@ pub fn evaluate(request: Request<'_>) -> Result<Evaluation> {
         model: request.model.display().to_string(),
         step: files.step,
         loss: scores.overall.nats_per_token,
+        perplexity: scores.overall.perplexity,
+        bits_per_hidden_base: scores.overall.bits_per_hidden_base,
         sequences: frozen.sequences.len(),
         tokens_per_second,
         scores,

@@ -72,10 +72,7 @@ pub fn run(args: &Args, settings: &Settings) -> anyhow::Result<()> {
         .with_context(|| format!("could not evaluate `{}` on `{}`", args.model.display(), args.masks.display()))?;
     evaluation.notes.iter().for_each(|note| ui::say(format!("note: {note}")));
     if args.json {
-        let mut object = serde_json::to_value(&evaluation)?;
-        object["perplexity"] = evaluation.scores.overall.perplexity.into();
-        object["bits_per_hidden_base"] = evaluation.scores.overall.bits_per_hidden_base.into();
-        return ui::print_json(&object);
+        return ui::print_json(&evaluation);
     }
     let step = evaluation.step.map_or(String::new(), |step| format!(" at step {}", ui::count(step)));
     let mut rows: Vec<(String, &Scores)> = vec![(evaluation.model.clone(), &evaluation.scores)];
