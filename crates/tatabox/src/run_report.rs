@@ -1,6 +1,8 @@
 //! The report of a run, `report.html` and `report.json`: written anew at every measurement of held-out loss.
 
-use tatabox_core::report::{Body, Cell, Curves, Event, Fact, Html, Json, Renderer, Report, Section, Series, Table};
+use tatabox_core::report::{
+    Body, Cell, Curves, Event, Fact, Html, Json, Level, Renderer, Report, Section, Series, Table,
+};
 use tatabox_core::score::{Score, Scores};
 use tatabox_core::tokenizer::Tokenizer;
 
@@ -41,7 +43,7 @@ fn report(run: &Run, config: &RunConfig, plan: &Plan, dataset: &Dataset, lines: 
     if let Some((step, scores)) = evaluations.last() {
         sections.push(held_out_table(*step, scores, dataset));
     }
-    sections.extend(curves(config, lines, &evaluations)?);
+    sections.extend(curves(config, dataset, lines, &evaluations)?);
     Ok(Report {
         title: format!(
             "Run {}",
@@ -116,7 +118,12 @@ fn held_out_table(step: u64, scores: &Scores, dataset: &Dataset) -> Section {
     )
 }
 
-fn curves(config: &RunConfig, lines: &[Line], evaluations: &[(u64, &Scores)]) -> Result<Vec<Section>> {
+fn curves(
+    config: &RunConfig,
+    dataset: &Dataset,
+    lines: &[Line],
+    evaluations: &[(u64, &Scores)],
+) -> Result<Vec<Section>> {
     let train = |value: fn(&Line) -> Option<(u64, f64)>| -> Vec<(f64, f64)> {
         let all: Vec<(u64, f64)> = lines.iter().filter_map(value).collect();
         let (every, last) = (all.len().div_ceil(POINTS).max(1), all.len().saturating_sub(1));
@@ -143,16 +150,19 @@ fn curves(config: &RunConfig, lines: &[Line], evaluations: &[(u64, &Scores)]) ->
             Event { x: phase.first_step as f64, label: format!("spans {}", spans.join(" ")) }
         })
         .collect();
-    let curves = |y_label: &str, series: Vec<Series>| {
-        Body::Curves(Curves {
-            x_label: "step".to_string(),
-            y_label: y_label.to_string(),
-            series,
-            events: events.clone(),
-            ..Curves::default()
-        })
+    let curves = |y_label: &str, series: Vec<Series>| Curves {
+        x_label: "step".to_string(),
+        y_label: y_label.to_string(),
+        series,
+        events: events.clone(),
+        ..Curves::default()
     };
-    let mut sections = vec![Section::new("loss", "Loss", curves("nats a masked token", losses))];
+    let baselines = dataset.baselines.iter();
+    let levels = baselines.map(|one| Level { name: one.name.clone(), y: one.scores.overall.nats_per_token }).collect();
+    let losses = Curves { levels, ..curves("nats a masked token", losses) };
+    let mut sections = vec![Section::new("loss", "Loss", Body::Curves(losses)).with_note(
+        "Training loss under the run's own masks; held-out loss under the frozen ones, and dotted what can be guessed there without a model.",
+    )];
     if let Some((_, last)) = evaluations.last() {
         let series = last.by_mask.iter().map(|mask| Series {
             name: mask.mask.clone(),
@@ -163,7 +173,7 @@ fn curves(config: &RunConfig, lines: &[Line], evaluations: &[(u64, &Scores)]) ->
         sections.push(Section::new(
             "held-out-curves",
             "Held-out loss by mask",
-            curves("nats a masked token", series.collect()),
+            Body::Curves(curves("nats a masked token", series.collect())),
         ));
     }
     let rate = train(|line| match line {
@@ -171,12 +181,12 @@ fn curves(config: &RunConfig, lines: &[Line], evaluations: &[(u64, &Scores)]) ->
         Line::Evaluation { .. } => None,
     });
     let rate = vec![Series { name: "measured".to_string(), points: rate }];
-    sections.push(Section::new("mask-rate", "Masked tokens", curves("% of the tokens", rate)));
+    sections.push(Section::new("mask-rate", "Masked tokens", Body::Curves(curves("% of the tokens", rate))));
     let speed = train(|line| match line {
         Line::Train { step, tokens_per_second, .. } => Some((*step, *tokens_per_second)),
         Line::Evaluation { .. } => None,
     });
     let speed = vec![Series { name: "training".to_string(), points: speed }];
-    sections.push(Section::new("speed", "Speed", curves("tokens a second", speed)));
+    sections.push(Section::new("speed", "Speed", Body::Curves(curves("tokens a second", speed))));
     Ok(sections)
 }

@@ -25,7 +25,7 @@ pub(super) const SERIES: [(u32, u32); 12] = [
 pub(super) const INK: (u32, u32) = (0x22272E, 0xE6E9EE);
 /// Colours of grid lines.
 pub(super) const GRID: (u32, u32) = (0xE1E5EA, 0x333B45);
-/// Colours of event markers.
+/// Colours of event markers and levels.
 pub(super) const EVENT: (u32, u32) = (0x6B7480, 0x98A2AE);
 
 /// Points of a series that are drawn at most; more cannot be told apart on a page.
@@ -102,14 +102,15 @@ pub(super) fn curves_svg(curves: &Curves, size: Size) -> Option<String> {
         means.chain(repeats).filter(|(x, y)| x.is_finite() && y.is_finite())
     };
     let x_range = range(all().map(|point| point.0), 0.0)?;
-    let y_range = range(all().map(|point| point.1), 0.06)?;
+    let levels = curves.levels.iter().map(|level| level.y);
+    let y_range = range(all().map(|point| point.1).chain(levels), 0.06)?;
     let mut svg = String::new();
     let backend = SVGBackend::with_string(&mut svg, (size.width, size.height));
     draw_curves(curves, size, x_range, y_range, backend).ok()?;
     Some(svg)
 }
 
-/// Draws axes, grid, events and lines.
+/// Draws axes, grid, events, levels and lines.
 fn draw_curves(
     curves: &Curves,
     size: Size,
@@ -179,6 +180,9 @@ fn draw_curves(
         last = (f64::from(left), row);
         let text = (index + 1).to_string();
         root.draw(&Text::new(text.clone(), (left - 4 * text.len() as i32, top - 16 - 15 * row), font.clone()))?;
+    }
+    for y in curves.levels.iter().map(|level| level.y).filter(|y| y.is_finite()) {
+        chart.draw_series([PathElement::new(vec![(x_range.0, y), (x_range.1, y)], color(EVENT))])?;
     }
     for repeat in &curves.repeats {
         draw_thin(&mut chart, &thinned(&repeat.points), color(SERIES[repeat.series % SERIES.len()]))?;
@@ -275,7 +279,7 @@ fn draw_bars(
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Bar, Event, Repeat, Series};
+    use super::super::{Bar, Event, Level, Repeat, Series};
     use super::*;
 
     const SIZE: Size = Size { width: 760, height: 360 };
@@ -358,6 +362,16 @@ mod tests {
         let thin = thinned(&points);
         assert_eq!((thin.len(), thin[0].0, thin[299].0), (300, 0.0, 9_999.0));
         assert!(thin.is_sorted_by(|one, other| one.0 < other.0));
+    }
+
+    #[test]
+    fn levels_are_lines_within_the_axis() {
+        let mut curves = one(vec![(0.0, 8.0), (10.0, 7.0)]);
+        assert!(!curves_svg(&curves, SIZE).unwrap().contains(">5<"));
+        curves.levels = vec![Level { name: "chain".into(), y: 4.5 }, Level { name: "no number".into(), y: f64::NAN }];
+        let svg = curves_svg(&curves, SIZE).unwrap();
+        assert_eq!(svg.matches("stroke=\"#6B7480\"").count(), 1);
+        assert!(svg.split("<text").any(|text| text.contains("\n5\n")), "the axis reaches down to the level: {svg}");
     }
 
     #[test]

@@ -79,7 +79,7 @@ figure{margin:0} figcaption{font-size:.9rem;margin:.25rem 0}
 svg{display:block;width:100%;height:auto} .narrow{display:none}
 @media (max-width:620px){.wide{display:none} .narrow{display:block}}
 .legend,.events{list-style:none;display:flex;flex-wrap:wrap;gap:.1rem 1.25rem;margin:.25rem 0;padding:0;font-size:.9rem}
-.swatch{display:inline-block;width:1.6rem;border-top:3px solid currentColor;vertical-align:middle;margin-right:.4rem} .dashed{border-top-style:dashed}
+.swatch{display:inline-block;width:1.6rem;border-top:3px solid currentColor;vertical-align:middle;margin-right:.4rem} .dashed{border-top-style:dashed} .dotted{border-top-style:dotted}
 .number{display:inline-block;min-width:1.4em;text-align:center;border:1px dotted var(--event);margin-right:.4rem}
 .scroll{overflow-x:auto} .tall{max-height:24rem;overflow-y:auto}
 table{border-collapse:collapse;font-variant-numeric:tabular-nums} th,td{padding:.3rem .75rem .3rem 0;text-align:left;border-bottom:1px solid var(--grid);vertical-align:top}
@@ -204,6 +204,12 @@ fn curves(curves: &Curves, id: &str, title: &str) -> String {
         };
         let _ = write!(legend, "<li><span class=\"swatch s{color}{dashed}\"></span>{last}</li>");
     }
+    for level in &curves.levels {
+        let y = plain(level.y);
+        let _ = write!(description, " {}: {y} throughout.", level.name);
+        let name = escaped(&level.name);
+        let _ = write!(legend, "<li><span class=\"swatch event dotted\"></span>{name}, {y}</li>");
+    }
     let events: String = (curves.events.iter().enumerate())
         .map(|(index, event)| {
             format!(
@@ -281,7 +287,7 @@ fn bars(bars: &Bars, id: &str, title: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Bar, Event, Fact, Series};
+    use super::super::{Bar, Event, Fact, Level, Series};
     use super::*;
 
     #[test]
@@ -291,6 +297,7 @@ mod tests {
             x_label: bad(),
             y_label: bad(),
             series: vec![Series { name: bad(), points: vec![(0.0, 1.0), (1.0, 2.0)] }],
+            levels: vec![Level { name: bad(), y: 1.5 }],
             events: vec![Event { x: 0.5, label: bad() }],
             ..Curves::default()
         };

@@ -180,6 +180,9 @@ pub struct Curves {
     /// Single runs behind the curves, drawn thin in the colour of theirs.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub repeats: Vec<Repeat>,
+    /// Horizontal lines that the curves are held against.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub levels: Vec<Level>,
     /// Vertical markers.
     pub events: Vec<Event>,
 }
@@ -200,6 +203,15 @@ pub struct Repeat {
     pub series: usize,
     /// Points `(x, y)`, as those of a curve.
     pub points: Vec<(f64, f64)>,
+}
+
+/// A value of y that does not depend on x.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Level {
+    /// Its name in the legend.
+    pub name: String,
+    /// The value; one that is not finite is listed without a line.
+    pub y: f64,
 }
 
 /// A vertical marker on the x axis.
@@ -278,6 +290,7 @@ mod tests {
             y_label: "nats".into(),
             series: vec![Series { name: "loss".into(), points: vec![(0.0, 8.5), (10.0, f64::NAN)] }],
             repeats: vec![Repeat { series: 0, points: vec![(0.0, 8.0)] }],
+            levels: vec![Level { name: "chain".into(), y: 4.5 }],
             events: vec![Event { x: 5.0, label: "phase 2 starts".into() }],
         };
         let table = Table {
@@ -305,6 +318,7 @@ mod tests {
                     "kind": "curves", "x_label": "step", "y_label": "nats",
                     "series": [{"name": "loss", "points": [[0.0, 8.5], [10.0, null]]}],
                     "repeats": [{"series": 0, "points": [[0.0, 8.0]]}],
+                    "levels": [{"name": "chain", "y": 4.5}],
                     "events": [{"x": 5.0, "label": "phase 2 starts"}]}},
                 {"id": "models", "title": "Models", "note": "", "body": {
                     "kind": "table", "columns": ["model", "loss"], "rows": [["a", 1.5], [null, null]]}},

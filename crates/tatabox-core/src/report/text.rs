@@ -59,10 +59,11 @@ fn aligned(columns: &[String], rows: &[Vec<Cell>]) -> String {
     out
 }
 
-/// A line a curve, and a line an event.
+/// A line a curve, a level and an event.
 fn curves(curves: &Curves) -> String {
     let Table { columns, rows } = sparkline_rows(curves);
     let mut out = aligned(&columns, &rows);
+    curves.levels.iter().for_each(|level| out += &format!("{}: {} throughout\n", level.name, plain(level.y)));
     curves.events.iter().for_each(|event| out += &format!("{} {}: {}\n", curves.x_label, plain(event.x), event.label));
     out
 }
@@ -116,7 +117,7 @@ fn bars(bars: &Bars) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Bar, Event, Section, Series};
+    use super::super::{Bar, Event, Level, Section, Series};
     use super::*;
 
     #[test]
@@ -133,6 +134,7 @@ mod tests {
             x_label: "step".into(),
             y_label: "nats".into(),
             series: vec![Series { name: "loss".into(), points }, Series { name: "empty".into(), points: vec![] }],
+            levels: vec![Level { name: "chain".into(), y: 4.25 }],
             events: vec![Event { x: 50.0, label: "phase 2 starts".into() }],
             ..Curves::default()
         };
@@ -169,6 +171,7 @@ Loss
         first    last  lowest  at step  nats
 loss   8.0000  3.0500  3.0500       99  ███▇▇▇▇▇▇▆▆▆▆▆▅▅▅▅▅▅▄▄▄▄▄▄▃▃▃▃▃▂▂▂▂▂▂▁▁▁
 empty       –       –       –        –
+chain: 4.2500 throughout
 step 50: phase 2 starts
 
 Speed

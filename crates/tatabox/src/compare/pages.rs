@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use tatabox_core::baseline::BaselineScores;
-use tatabox_core::report::{Body, Cell, Curves, Fact, Repeat, Report, Section, Series, Table};
+use tatabox_core::report::{Body, Cell, Curves, Fact, Level, Repeat, Report, Section, Series, Table};
 use tatabox_core::score::Score;
 use tatabox_core::stats::{Interval, Summary};
 
@@ -238,6 +238,12 @@ fn mean_curve(arm: &ArmResult, value: impl Fn(&super::analysis::Point) -> f64) -
     first.curve.iter().filter_map(|point| Some((point.step as f64, at(point.step)?))).collect()
 }
 
+/// What is had without a model under this frozen mask.
+fn levels(comparison: &Comparison, mask: &str) -> Vec<Level> {
+    let scored = comparison.baselines.iter().filter_map(|baseline| Some((baseline, baseline_score(baseline, mask)?)));
+    scored.map(|(baseline, score)| Level { name: baseline.name.clone(), y: score.nats_per_token }).collect()
+}
+
 fn curve(comparison: &Comparison) -> Section {
     let series = comparison
         .arms
@@ -253,10 +259,11 @@ fn curve(comparison: &Comparison) -> Section {
         y_label: "held-out nats a masked token, all frozen masks".to_string(),
         series: series.collect(),
         repeats: if comparison.seeds.len() > 1 { repeats.collect() } else { Vec::new() },
+        levels: levels(comparison, ALL),
         ..Curves::default()
     };
     Section::new("curves", "Held-out loss by step", Body::Curves(curves))
-        .with_note("Thick: the mean over seeds; thin: the runs of single seeds. All on the same frozen masks.")
+        .with_note("Thick: the mean over seeds; thin: the runs of single seeds; dotted: what can be guessed without a model. All on the same frozen masks.")
 }
 
 fn curves_by_mask(comparison: &Comparison) -> Vec<Section> {
@@ -269,6 +276,7 @@ fn curves_by_mask(comparison: &Comparison) -> Vec<Section> {
             x_label: "step".to_string(),
             y_label: "held-out nats a masked token, mean over seeds".to_string(),
             series: series.collect(),
+            levels: levels(comparison, mask),
             ..Curves::default()
         };
         Section::new(&format!("curves-{mask}"), &format!("Held-out loss by step: {mask}"), Body::Curves(curves))

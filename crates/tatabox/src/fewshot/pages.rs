@@ -174,7 +174,7 @@ fn curves(result: &FewShot, metric: Metric) -> Section {
         y_label: format!("{} on the test examples", metric.title()),
         series: series.collect(),
         repeats: if result.seeds.len() > 1 { repeats.collect() } else { Vec::new() },
-        events: Vec::new(),
+        ..Curves::default()
     };
     let title = format!("{} by number of examples", metric.title());
     Section::new(&format!("curve-{}", metric_id(metric)), &title, Body::Curves(curves))
