@@ -41,8 +41,7 @@ pub(super) fn is_header(cells: &[String]) -> bool {
         names.into_iter().any(|name| cell.eq_ignore_ascii_case(name))
     };
     let bases = |cell: &String| cell.len() >= 4 && cell.bytes().all(|byte| b"ACGTUNacgtun".contains(&byte));
-    let sequence = |cell: &String| bases(cell) || is_sequence(cell) || is_nearly_sequence(cell);
-    cells.iter().any(usual) || !cells.iter().any(sequence)
+    cells.iter().any(usual) || !cells.iter().any(|cell| bases(cell) || is_nearly_sequence(cell))
 }
 
 impl Columns {
@@ -108,18 +107,17 @@ fn is_sequence(cell: &str) -> bool {
     }
 }
 
-/// Whether a cell is a sequence but for some wrong letters, which the reader then refuses with their place.
+/// Whether a cell is a sequence, if need be but for some wrong letters, which the reader then refuses with their place.
 fn is_nearly_sequence(cell: &str) -> bool {
     let bases = cell.bytes().filter(|byte| b"ACGTUNacgtun".contains(byte)).count();
-    cell.len() >= SHORTEST && 4 * bases >= 3 * cell.len()
+    is_sequence(cell) || cell.len() >= SHORTEST && 4 * bases >= 3 * cell.len()
 }
 
 fn sniffed_sequences(table: &Table) -> Vec<usize> {
     if let Some(first) = table.column(&SEQUENCES) {
         return [Some(first), table.column(&SECONDS)].into_iter().flatten().collect();
     }
-    let sequence = |cell: &String| is_sequence(cell) || is_nearly_sequence(cell);
-    let all = |at: &usize| table.rows.iter().take(20).all(|row| sequence(&row.cells[*at]));
+    let all = |at: &usize| table.rows.iter().take(20).all(|row| is_nearly_sequence(&row.cells[*at]));
     (0..table.rows[0].cells.len()).filter(all).take(2).collect()
 }
 
