@@ -1,8 +1,33 @@
 //! Held-out scores side by side: models and baselines, on the same masks.
 
+use std::collections::BTreeMap;
+
+use tatabox::checkpoint::Best;
 use tatabox_core::score::Scores;
 
 use crate::ui;
+
+/// The losses of a run in words: in training, held out, and what is had without a model on the same held-out masks.
+pub fn losses(
+    training: Option<f64>,
+    held_out: Option<f64>,
+    best: Option<Best>,
+    baselines: &BTreeMap<String, f64>,
+) -> [(&'static str, String); 3] {
+    let nats =
+        |loss: Option<f64>| loss.map_or("not measured".to_string(), |loss| format!("{loss:.4} nats a masked token"));
+    let best = best.map_or(String::new(), |best| format!(" (best: {:.4} at step {})", best.loss, ui::count(best.step)));
+    let guessed: Vec<String> = sorted(baselines).iter().map(|(name, loss)| format!("{loss:.4} {name}")).collect();
+    let guessed = if guessed.is_empty() { nats(None) } else { guessed.join(", ") };
+    [("training loss", nats(training)), ("held-out loss", nats(held_out) + &best), ("without a model", guessed)]
+}
+
+/// Baselines and their losses, the lowest first.
+pub fn sorted(baselines: &BTreeMap<String, f64>) -> Vec<(&String, f64)> {
+    let mut sorted: Vec<(&String, f64)> = baselines.iter().map(|(name, &loss)| (name, loss)).collect();
+    sorted.sort_by(|one, other| one.1.total_cmp(&other.1));
+    sorted
+}
 
 /// Two tables: each row over all masks, and each row's bits a hidden base by mask.
 pub fn tables(rows: &[(String, &Scores)]) -> String {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use tatabox_core::report::{
-    Bar, Bars, Body, Cell, Curves, Event, Fact, Html, Renderer, Repeat, Report, Section, Series, Table,
+    Bar, Bars, Body, Cell, Curves, Event, Fact, Html, Level, Renderer, Repeat, Report, Section, Series, Table,
 };
 
 /// The first Chromium or Chrome on the path.
@@ -27,6 +27,7 @@ fn report() -> Report {
         repeats: [(0, -0.1), (0, 0.1), (1, 0.3)]
             .map(|(series, lift)| Repeat { series, points: curve("", lift).points })
             .into(),
+        levels: vec![Level { name: "guessed".into(), y: 5.5 }],
         events: vec![Event { x: 100.0, label: "phase 2 starts".into() }],
     };
     let bar = |name: &str, value| Bar { name: name.into(), value, spread: Some(0.2) };
@@ -86,6 +87,7 @@ fn chromium_shows_every_section_and_complains_of_nothing() {
     let lines = dom.matches("stroke-width=\"2\"").count();
     assert_eq!(lines, 8, "two curves and the spreads of two bars, all drawn twice");
     assert_eq!(dom.matches("opacity=\"0.45\"").count(), 6, "three single runs, drawn twice");
+    assert_eq!(dom.matches("stroke=\"#6B7480\" stroke-width").count(), 4, "an event and a level, drawn twice");
     assert_eq!(dom.matches("</table>").count(), 3, "the table, and one below each plot");
     assert!(!dom.contains("<script") && !dom.contains("<b>"), "{dom}");
 }

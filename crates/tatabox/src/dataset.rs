@@ -1,5 +1,6 @@
 //! What a run is trained on: `dataset.json`, and the way back from it to the genome.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -92,6 +93,11 @@ impl Dataset {
             init: None,
             baselines,
         }
+    }
+
+    /// Nats a masked token that are had without a model, over all of the run's frozen masks, by the baseline's name.
+    pub fn baseline_losses(&self) -> BTreeMap<String, f64> {
+        self.baselines.iter().map(|one| (one.name.clone(), one.scores.overall.nats_per_token)).collect()
     }
 
     /// Reads `dataset.json`.

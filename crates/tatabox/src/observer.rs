@@ -1,5 +1,6 @@
 //! What a run tells about itself while it goes: a program renders it, a test reads it.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -48,6 +49,8 @@ pub struct Outcome {
     pub loss: Option<f64>,
     /// The best held-out loss and its step.
     pub best: Option<Best>,
+    /// The same loss of what can be guessed without a model, by name: `uniform`, `kmer-frequency`, `markov-5`. Empty where nothing is held out.
+    pub baselines: BTreeMap<String, f64>,
     /// Tokens a second of this process, evaluations and checkpoints left out.
     pub tokens_per_second: f64,
     /// Floating point operations a token.

@@ -121,6 +121,7 @@ pub fn complete(dir: &Path) -> Option<Outcome> {
         training_loss,
         loss: held_out,
         best: state.best,
+        baselines: Dataset::read(&dir.join(DATASET)).ok()?.baseline_losses(),
         // Nothing was computed.
         tokens_per_second: 0.0,
         flops_per_token: flops_per_token(&config, &config.bert().ok()?).ok()?,

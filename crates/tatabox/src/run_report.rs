@@ -157,8 +157,7 @@ fn curves(
         events: events.clone(),
         ..Curves::default()
     };
-    let baselines = dataset.baselines.iter();
-    let levels = baselines.map(|one| Level { name: one.name.clone(), y: one.scores.overall.nats_per_token }).collect();
+    let levels = dataset.baseline_losses().into_iter().map(|(name, y)| Level { name, y }).collect();
     let losses = Curves { levels, ..curves("nats a masked token", losses) };
     let mut sections = vec![Section::new("loss", "Loss", Body::Curves(losses)).with_note(
         "Training loss under the run's own masks; held-out loss under the frozen ones, and dotted what can be guessed there without a model.",

@@ -8,13 +8,14 @@ use tatabox_engine::{Batch, Executor, StepKey};
 
 use crate::checkpoint::{Best, Companions, State, Sums, Tensors};
 use crate::data::{Batches, StepData};
+use crate::dataset::Dataset;
 use crate::error::Result;
 use crate::evaluate::score;
 use crate::metrics::Line;
 use crate::observer::{Observer, Outcome, Progress};
 use crate::plan::Plan;
 use crate::recipe::RunConfig;
-use crate::run::Run;
+use crate::run::{DATASET, Run};
 use crate::run_report;
 use crate::tensorboard::EventWriter;
 use crate::weights::Tensor;
@@ -122,7 +123,7 @@ impl Trainer {
             Ok(())
         })?;
         self.write_report()?;
-        Ok(self.outcome())
+        self.outcome()
     }
 
     /// One optimizer step; `None` if it was stopped on the way, and then weights and moments are as before. `upcoming` is the next one's data, if it is there yet.
@@ -255,9 +256,9 @@ impl Trainer {
         run_report::write(&self.run, &self.config, &self.plan)
     }
 
-    fn outcome(&self) -> Outcome {
+    fn outcome(&self) -> Result<Outcome> {
         let finite = |value: f64| value.is_finite().then_some(value);
-        Outcome {
+        Ok(Outcome {
             run: self.run.dir().to_path_buf(),
             step: self.state.step,
             steps: self.config.train.steps,
@@ -265,8 +266,9 @@ impl Trainer {
             training_loss: self.training_loss.or(finite(self.state.total.loss())),
             loss: self.last_loss,
             best: self.state.best,
+            baselines: Dataset::read(&self.run.path(DATASET))?.baseline_losses(),
             tokens_per_second: if self.worked.1 > 0.0 { self.worked.0 as f64 / self.worked.1 } else { 0.0 },
             flops_per_token: self.plan.flops_per_token,
-        }
+        })
     }
 }

@@ -11,7 +11,7 @@ use tatabox::metrics::{self, Line};
 use tatabox::recipe::RunConfig;
 use tatabox::run::{CONFIG, DATASET, FINETUNE, METRICS};
 
-use crate::ui;
+use crate::{scores, ui};
 
 /// Show what a run is: its configuration, its data, its losses, its checkpoints
 #[derive(Debug, clap::Args)]
@@ -143,16 +143,12 @@ fn fine_tuning(run: &Standing) -> String {
 
 fn text(run: &Inspection) -> String {
     let (model, config, data) = (&run.config.model, &run.config, &run.dataset);
-    let nats =
-        |loss: Option<f64>| loss.map_or("not measured".to_string(), |loss| format!("{loss:.4} nats a masked token"));
-    let best =
-        run.best.map_or(String::new(), |best| format!(" (best: {:.4} at step {})", best.loss, ui::count(best.step)));
     let mask_rate =
         run.mask_rate.map_or(String::new(), |rate| format!(", {:.2} % of the tokens measured", 100.0 * rate));
     let files: Vec<&str> = data.genome.files.iter().map(|file| file.path.as_str()).collect();
     let held_out = if data.held_out.is_empty() { "nothing".to_string() } else { data.held_out.join(", ") };
     let init = data.init.as_ref().map_or("fresh weights".to_string(), ToString::to_string);
-    let mut text = ui::pairs(&[
+    let mut rows = vec![
         ("run", run.run.display().to_string()),
         ("began with", init),
         (
@@ -164,8 +160,9 @@ fn text(run: &Inspection) -> String {
                 ui::short(run.tokens as f64)
             ),
         ),
-        ("training loss", nats(run.training_loss)),
-        ("held-out loss", nats(run.loss) + &best),
+    ];
+    rows.extend(scores::losses(run.training_loss, run.loss, run.best, &data.baseline_losses()));
+    rows.extend([
         (
             "model",
             format!(
@@ -199,10 +196,10 @@ fn text(run: &Inspection) -> String {
         ),
         ("held out", held_out),
     ]);
-    for checkpoint in &run.checkpoints {
+    rows.extend(run.checkpoints.iter().map(|checkpoint| {
         let torn = checkpoint.torn.as_ref().map_or(String::new(), |why| format!("  torn: {why}"));
         let best = if run.best.is_some_and(|best| best.step == checkpoint.step) { "  best" } else { "" };
-        text.push_str(&format!("checkpoint     {}{best}{torn}\n", checkpoint.path.display()));
-    }
-    text
+        ("checkpoint", format!("{}{best}{torn}", checkpoint.path.display()))
+    }));
+    ui::pairs(&rows)
 }

@@ -11,7 +11,7 @@ use tatabox::recipe::RunConfig;
 use crate::progress::Words;
 use crate::settings::{RecipeArgs, Settings, names};
 use crate::signals::Stop;
-use crate::ui;
+use crate::{scores, ui};
 
 /// Pretrain a model of a genome, or go on with a run
 #[derive(Debug, clap::Args)]
@@ -69,6 +69,11 @@ pub fn run(args: &Args, settings: &Settings) -> anyhow::Result<ExitCode> {
     } else if outcome.finished {
         ui::print(summary(&outcome))?;
     }
+    if outcome.finished
+        && let Some(note) = behind(&outcome)
+    {
+        ui::say(note);
+    }
     Ok(if outcome.finished { ExitCode::SUCCESS } else { ExitCode::from(stop.exit_code()) })
 }
 
@@ -87,16 +92,26 @@ fn begin(args: &Args, output: &Path, settings: &Settings, stop: &Stop) -> anyhow
 }
 
 fn summary(outcome: &Outcome) -> String {
-    let loss =
-        |loss: Option<f64>| loss.map_or("not measured".to_string(), |loss| format!("{loss:.4} nats a masked token"));
-    let best = outcome
-        .best
-        .map_or(String::new(), |best| format!(" (best: {:.4} at step {})", best.loss, ui::count(best.step)));
-    ui::pairs(&[
-        ("run", outcome.run.display().to_string()),
-        ("steps", ui::count(outcome.step)),
-        ("training loss", loss(outcome.training_loss)),
-        ("held-out loss", loss(outcome.loss) + &best),
-        ("speed", format!("{} tokens/s", ui::short(outcome.tokens_per_second))),
-    ])
+    let mut rows = vec![("run", outcome.run.display().to_string()), ("steps", ui::count(outcome.step))];
+    rows.extend(scores::losses(outcome.training_loss, outcome.loss, outcome.best, &outcome.baselines));
+    rows.push(("speed", format!("{} tokens/s", ui::short(outcome.tokens_per_second))));
+    ui::pairs(&rows)
+}
+
+/// A word for a run whose model guesses worse than what needs no model: its loss says how far it is with learning to copy, and nothing of the genome.
+fn behind(outcome: &Outcome) -> Option<String> {
+    let loss = outcome.loss?;
+    let ahead: Vec<String> = scores::sorted(&outcome.baselines)
+        .into_iter()
+        .filter(|(_, guessed)| *guessed < loss)
+        .map(|(name, guessed)| format!("`{name}` ({guessed:.4})"))
+        .collect();
+    (!ahead.is_empty()).then(|| {
+        format!(
+            "note: the held-out loss is above what can be guessed without a model: {}. The model has to learn more before it is of use: more steps \
+             (`--set train.steps=…`, now {}), or more tokens a step",
+            ahead.join(", "),
+            ui::count(outcome.steps)
+        )
+    })
 }

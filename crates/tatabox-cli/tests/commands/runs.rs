@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::shell::{Shell, TATABOX, recipe};
+use crate::shell::{QUICK, Shell, TATABOX, recipe};
 
 #[test]
 fn a_run_is_a_hugging_face_directory_with_its_history() {
@@ -114,9 +114,22 @@ fn inspect_tells_what_a_run_is() {
     let shell = Shell::new();
     shell.quick_run("run");
     let text = shell.works(&["inspect", "run"]);
-    for word in ["40 of 40", "kmer", "sim/genome.fa", "held-out", "checkpoint"] {
+    for word in ["40 of 40", "kmer", "sim/genome.fa", "held-out", "checkpoint", "without a model  ", " uniform\n"] {
         assert!(text.contains(word), "{word}: {text}");
     }
+    // A tiny model after 40 steps: nothing that chance could turn.
+    let outcome = shell.json(&["pretrain", "--resume", "run", "--json"]);
+    let uniform = outcome["baselines"]["uniform"].as_f64().unwrap();
+    assert!(outcome["loss"].as_f64().unwrap() > uniform, "{outcome}");
+    let genome = shell.path("sim/genome.fa").display().to_string();
+    let smoke = recipe("smoke.toml");
+    let again = [&["pretrain", &genome, "--recipe", &smoke, "-o", "again"][..], &QUICK].concat();
+    let told = format!("{:?}", shell.tatabox(&again));
+    assert!(
+        told.contains("above what can be guessed without a model")
+            && told.contains(&format!("`uniform` ({uniform:.4})")),
+        "{told}"
+    );
     let json = shell.json(&["inspect", "run", "--json"]);
     assert_eq!(json["step"], 40);
     for key in ["config", "dataset", "checkpoints", "best"] {

@@ -121,11 +121,36 @@ fn overall(comparison: &Comparison) -> Section {
             Cell::Missing,
         ]);
     }
-    Section::new("all", "Held-out loss over all frozen masks", Body::Table(Table { columns: columns.map(String::from).to_vec(), rows }))
-        .with_note(
-            "Mean and standard deviation over seeds; lower is better, and 2 bits is knowing only what can be copied from the neighbours. `masked %`: the \
-             tokens that an arm's own masks hid in training, as measured; an arm that hides more learns from more answers a step.",
-        )
+    let note = "Mean and standard deviation over seeds; lower is better, and 2 bits is knowing only what can be copied from the neighbours. `masked %`: \
+                the tokens that an arm's own masks hid in training, as measured; an arm that hides more learns from more answers a step.";
+    Section::new(
+        "all",
+        "Held-out loss over all frozen masks",
+        Body::Table(Table { columns: columns.map(String::from).to_vec(), rows }),
+    )
+    .with_note(&format!("{note}{}", untrained(comparison)))
+}
+
+/// A warning of arms that are behind what needs no model; empty where none is. What such arms differ in is how soon they learn to copy, and with more
+/// steps their order may turn (docs/results/masks.md).
+fn untrained(comparison: &Comparison) -> String {
+    let nats = |baseline: &BaselineScores| baseline.scores.overall.nats_per_token;
+    let weakest = comparison.baselines.iter().max_by(|one, other| nats(one).total_cmp(&nats(other)));
+    let Some(weakest) = weakest else { return String::new() };
+    let behind = comparison.arms.iter().filter(|arm| arm.scores[0].nats_per_token.mean > nats(weakest));
+    let behind: Vec<&str> = behind.map(|arm| arm.arm.as_str()).collect();
+    if behind.is_empty() {
+        return String::new();
+    }
+    format!(
+        " Trained too briefly: {} of {} arms are above `{}` ({:.4}), which needs no model ({}). Their loss says how far they are with learning to copy, not what \
+         they know, and more steps may turn their order.",
+        behind.len(),
+        comparison.arms.len(),
+        weakest.name,
+        nats(weakest),
+        behind.join(", ")
+    )
 }
 
 fn ends(interval: Option<Interval>) -> [Cell; 2] {
@@ -358,12 +383,24 @@ mod tests {
         assert_eq!(text.lines().filter(|line| line.starts_with("token ")).count(), 7, "{text}");
         assert_eq!(text.lines().filter(|line| line.starts_with("uniform ")).count(), 4, "{text}");
         assert!(text.contains("Against kmer-span") && text.contains("cannot bring below 0.25"), "{text}");
+        assert!(!text.contains("Trained too briefly"), "both are below the baseline: {text}");
         let markdown = Markdown.render(&tables(&comparison, &facts));
         assert_eq!(markdown.lines().filter(|line| line.starts_with("| token |")).count(), 7, "{markdown}");
         let page = Html.render(&page(&comparison, &facts));
         // Six plots in two sizes; in the first, two runs of thin lines an arm.
         assert_eq!(page.matches("<svg role=\"img\"").count(), 12);
         assert_eq!(page.matches("opacity=\"0.45\"").count(), 2 * 6);
+    }
+
+    #[test]
+    fn arms_that_are_behind_a_baseline_are_named() {
+        let mut comparison = comparison(&[1, 2]);
+        let loss = comparison.baselines[0].scores.overall.nats_per_token;
+        comparison.arms[1].scores[0].nats_per_token.mean = loss + 0.5;
+        let text = Text.render(&tables(&comparison, &Vec::new()));
+        let warning =
+            format!("Trained too briefly: 1 of 2 arms are above `uniform` ({loss:.4}), which needs no model (token).");
+        assert!(text.contains(&warning), "{text}");
     }
 
     #[test]
