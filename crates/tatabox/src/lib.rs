@@ -20,6 +20,8 @@ pub mod run;
 
 pub mod memory;
 
+mod workers;
+
 pub mod tensorboard;
 
 pub mod models;

@@ -1,6 +1,7 @@
 //! `tatabox compare`: the same model, data, steps and seeds under several arms, asked the same questions.
 
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -8,8 +9,7 @@ use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
 use tatabox::compare::{Arm, COMPARE, Comparison, Design, Place, Plan, Request, Watcher, arm, check, compare, resume};
 use tatabox::experiment::Outcome;
-use tatabox::observer::{Observer, Progress};
-use tatabox_core::score::Scores;
+use tatabox::observer::Progress;
 
 use crate::experiment::{Begin, PlaceArgs};
 use crate::failure::Refusal;
@@ -109,16 +109,22 @@ fn design(args: &Args) -> anyhow::Result<Design> {
     Ok(Design::new(common, arms, args.seeds.clone(), args.against.clone())?)
 }
 
-/// Tells a comparison on stderr: one bar for the run at work, a line for each measurement.
+/// Tells a comparison on stderr: one bar for all of it, a line for each measurement.
 struct Words {
     bar: ProgressBar,
-    place: Option<Place>,
-    last: Option<Progress>,
+    /// Runs in all, and those that are finished.
+    runs: (usize, usize),
+    /// Tokens of runs that are not begun.
+    tokens_left: f64,
+    /// The runs at work by their number: where they are, once they have made a step.
+    at_work: BTreeMap<usize, (f64, Option<Progress>)>,
+    failed: Option<String>,
 }
 
 impl Words {
     fn new() -> Self {
-        Self { bar: ProgressBar::hidden(), place: None, last: None }
+        let bar = ProgressBar::hidden();
+        Self { bar, runs: (0, 0), tokens_left: 0.0, at_work: BTreeMap::new(), failed: None }
     }
 
     fn line(&self, words: String) {
@@ -127,63 +133,69 @@ impl Words {
 
     /// Words of a failure, with the run that failed.
     fn place(&self, words: &str) -> String {
-        match &self.place {
-            Some(place) => format!("{words}: arm `{}`, seed {}", place.arm, place.seed),
+        match &self.failed {
+            Some(run) => format!("{words}: {run}"),
             None => words.to_string(),
         }
     }
 
-    /// Speed, and time left for this run and for all.
-    fn running(&self, progress: &Progress) -> String {
-        let later = self.place.as_ref().map_or(0.0, |place| place.tokens_after) / progress.tokens_per_second.max(1e-9);
-        format!(
-            "{} tokens/s  {} left, {} in all",
-            ui::short(progress.tokens_per_second),
-            ui::duration(progress.seconds_left),
-            ui::duration(progress.seconds_left + later)
-        )
+    /// Tokens that runs have still to read.
+    fn tokens_to_read(&self) -> f64 {
+        let rest = |(tokens, progress): &(f64, Option<Progress>)| {
+            tokens * progress.map_or(1.0, |progress| 1.0 - progress.step as f64 / progress.steps as f64)
+        };
+        self.tokens_left + self.at_work.values().map(rest).sum::<f64>()
+    }
+
+    /// Speed of all runs at work together, and the time left at it.
+    fn running(&self) -> String {
+        let speeds = self.at_work.values().filter_map(|(_, progress)| Some((*progress)?.tokens_per_second));
+        let speed: f64 = speeds.sum();
+        if speed <= 0.0 {
+            return String::new();
+        }
+        format!("  {} tokens/s  {} left", ui::short(speed), ui::duration(self.tokens_to_read() / speed))
     }
 }
 
 impl Watcher for Words {
     fn compared(&mut self, plan: &Plan) {
-        self.line(described(plan).trim_end().to_string());
+        self.line(described(plan).trim_end().to_string() + "\n");
+        let style = "{bar:30.cyan} {percent:>3} %  {msg}";
+        let style = ProgressStyle::with_template(style).expect("the template is a constant");
+        self.bar = ProgressBar::new(plan.tokens_left as u64).with_style(style.progress_chars("━╸─"));
+        self.runs = (plan.arms * plan.seeds, plan.finished);
+        self.tokens_left = plan.tokens_left;
     }
 
     fn begun(&mut self, place: &Place) {
-        self.line(format!("\nrun {} of {}: {}, seed {}", place.number, place.runs, place.arm, place.seed));
-        self.place = Some(place.clone());
-        self.last = None;
+        self.tokens_left -= place.tokens;
+        self.at_work.insert(place.number, (place.tokens, None));
+        self.line(format!("run {} of {}: {place}", place.number, place.runs));
+    }
+
+    fn step(&mut self, place: &Place, progress: &Progress) {
+        self.at_work.insert(place.number, (place.tokens, Some(*progress)));
+        let all = self.bar.length().unwrap_or(0);
+        self.bar.set_position(all.saturating_sub(self.tokens_to_read() as u64));
+        self.bar.set_message(format!("{} of {} runs{}", self.runs.1, self.runs.0, self.running()));
+    }
+
+    fn evaluated(&mut self, place: &Place, step: u64, loss: f64) {
+        self.line(format!("{place}, step {:>8}  held-out {loss:.4}{}", ui::count(step), self.running()));
     }
 
     fn ended(&mut self, place: &Place, loss: f64) {
-        self.bar.finish_and_clear();
-        self.line(format!("{}, seed {}: {loss:.4} nats a masked token", place.arm, place.seed));
-        self.place = None;
-    }
-}
-
-impl Observer for Words {
-    fn planned(&mut self, plan: &tatabox::plan::Plan) {
-        let style = "{bar:30.cyan} {percent:>3} %  {msg}";
-        let style = ProgressStyle::with_template(style).expect("the template is a constant");
-        self.bar = ProgressBar::new(plan.steps).with_style(style.progress_chars("━╸─"));
-    }
-
-    fn step(&mut self, progress: &Progress) {
-        self.bar.set_position(progress.step);
-        let place = self.place.as_ref().map_or(String::new(), |place| format!("{} of {}  ", place.number, place.runs));
-        self.bar.set_message(format!("{place}loss {:.4}  {}", progress.loss, self.running(progress)));
-        self.last = Some(*progress);
-    }
-
-    fn evaluated(&mut self, step: u64, scores: &Scores) {
-        let mut words = format!("step {:>8}  held-out {:.4}", ui::count(step), scores.overall.nats_per_token);
-        if let Some(last) = &self.last {
-            words.push_str("  ");
-            words.push_str(&self.running(last));
+        self.at_work.remove(&place.number);
+        self.runs.1 += 1;
+        if self.runs.0 == self.runs.1 {
+            self.bar.finish_and_clear();
         }
-        self.line(words);
+        self.line(format!("{place}: {loss:.4} nats a masked token"));
+    }
+
+    fn failed(&mut self, place: &Place) {
+        self.failed.get_or_insert(format!("arm `{}`, seed {}", place.arm, place.seed));
     }
 
     fn message(&mut self, text: &str) {
@@ -236,6 +248,8 @@ fn described(plan: &Plan) -> String {
                 ui::bytes(plan.checkpoint_bytes)
             ),
         ));
+        let threads = if plan.threads == 1 { "one thread".to_string() } else { format!("{} threads", plan.threads) };
+        rows.push(("at once", format!("{}, each on {threads}", plan.at_once)));
         rows.push(("time", format!("about {}, measurements of held-out loss not counted", ui::duration(plan.seconds))));
     }
     ui::pairs(&rows)

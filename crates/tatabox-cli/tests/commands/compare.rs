@@ -195,6 +195,20 @@ fn killed_at_any_moment_a_comparison_ends_with_the_same_tables() {
 }
 
 #[test]
+fn side_by_side_or_one_after_the_other_the_runs_are_the_same() {
+    let shell = shell();
+    let alone = shell.tatabox(&args("alone", "1,2", &["--threads", "1"]));
+    assert!(alone.code == 0 && alone.stderr.contains("1, each on one thread"), "{alone:#?}");
+    let beside = shell.tatabox(&args("beside", "1,2", &["--threads", "3"]));
+    assert!(beside.code == 0 && beside.stderr.contains("3, each on one thread"), "{beside:#?}");
+    assert!(tables(&shell, "alone") == tables(&shell, "beside"));
+    for run in ["kmer-span/seed-1", "token/seed-1", "kmer-span/seed-2", "token/seed-2"] {
+        let model = |output: &str| shell.bytes(&format!("{output}/runs/{run}/model.safetensors"));
+        assert!(model("alone") == model("beside"), "{run}");
+    }
+}
+
+#[test]
 fn a_run_killed_after_its_last_checkpoint_is_shown_whole() {
     let shell = shell();
     shell.works(&args("cmp", "1", &[]));

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use tatabox_core::corpus::Part;
 use tatabox_core::genome::{Genome, GenomeCard};
@@ -14,7 +14,7 @@ use super::arm::in_arm;
 use super::design::{Design, ResolvedArm};
 use super::pages::{Facts, csv, page, tables};
 use super::record::{COMPARE, Record, sha256};
-use super::runs::{Answers, Place, Plan, Runs, Watcher, name};
+use super::runs::{Answers, Place, Plan, Runs, Told, Watcher, name};
 use crate::data::{freeze, sampler};
 use crate::dataset::{Dataset, baselines};
 use crate::error::{Error, Result};
@@ -25,6 +25,7 @@ use crate::models::bert;
 use crate::plan::fitting_capacity;
 use crate::recipe::RunConfig;
 use crate::run::{DATASET, FROZEN, METRICS};
+use crate::workers::{News, side_by_side};
 
 /// What to compare, and where.
 pub struct Request<'a> {
@@ -179,65 +180,82 @@ fn run(
     }
     watcher.compared(&plan);
     let facts = facts(&design.arms, &plan, &Dataset::read(&folder.dir().join(DATASET))?);
-    let (mut number, mut tokens_left) = (0, plan.tokens_left);
-    let mut answers: Vec<Vec<Answers>> = vec![Vec::new(); design.arms.len()];
-    let mut result = None;
-    let mut finished = plan.finished;
-    for (nth, &seed) in (1..).zip(&design.seeds) {
-        for (index, arm) in design.arms.iter().enumerate() {
-            number += 1;
-            if let Some(done) = runs.answers(arm, seed)? {
-                answers[index].push(done);
-                continue;
-            }
-            tokens_left -= plan.tokens[index];
-            let place = Place { number, runs: all, arm: arm.name.clone(), seed, tokens_after: tokens_left.max(0.0) };
-            watcher.begun(&place);
-            let done = match stop.load(Ordering::Relaxed) {
-                true => None,
-                false => runs.finish(arm, seed, genome, cache, &mut *watcher, stop)?,
-            };
-            let Some(done) = done else {
-                return Ok(Outcome {
-                    output: folder.dir().to_path_buf(),
-                    finished: false,
-                    runs_finished: finished,
-                    runs: all,
-                    result,
-                });
-            };
-            finished += 1;
-            let asked: usize = frozen.sequences.iter().map(|one| one.masked.targets.len()).sum();
-            watcher.ended(&place, done.nats.iter().sum::<f64>() / asked as f64);
-            answers[index].push(done);
+    // Seed by seed: the first results come early.
+    let mut answers: Vec<Vec<Option<Answers>>> = Vec::new();
+    let mut jobs = Vec::new();
+    for (nth, &seed) in design.seeds.iter().enumerate() {
+        let of_seed = design.arms.iter().map(|arm| runs.answers(arm, seed)).collect::<Result<Vec<_>>>()?;
+        for (index, _) in of_seed.iter().enumerate().filter(|(_, answers)| answers.is_none()) {
+            let (arm, tokens) = (design.arms[index].name.clone(), plan.tokens[index]);
+            let place = Place { number: nth * plan.arms + index + 1, runs: all, arm, seed, tokens };
+            jobs.push(Job { nth, index, place });
         }
-        let (seeds, left) = design.seeds.split_at(nth);
-        let comparison = result_of(folder, &runs, &answers, seeds, left)?;
-        publish(folder, &comparison, &facts)?;
-        result = Some(comparison);
+        answers.push(of_seed);
     }
-    Ok(Outcome { output: folder.dir().to_path_buf(), finished: true, runs_finished: finished, runs: all, result })
+    let (mut finished, mut published, mut result) = (plan.finished, 0, None);
+    let mut publish_new = |answers: &[Vec<Option<Answers>>], result: &mut Option<Comparison>| -> Result<()> {
+        let whole: Vec<Vec<&Answers>> =
+            answers.iter().map_while(|of_seed| of_seed.iter().map(Option::as_ref).collect()).collect();
+        if whole.len() > published {
+            published = whole.len();
+            let comparison = result_of(folder, &runs, &whole)?;
+            publish(folder, &comparison, &facts)?;
+            *result = Some(comparison);
+        }
+        Ok(())
+    };
+    publish_new(&answers, &mut result)?;
+    let asked: usize = frozen.sequences.iter().map(|one| one.masked.targets.len()).sum();
+    let work = |at: usize, tell: &(dyn Fn(Told) + Sync), stop: &AtomicBool| {
+        let Job { index, place, .. } = &jobs[at];
+        runs.finish(&design.arms[*index], place.seed, genome, cache, tell, stop)
+    };
+    let all_done = side_by_side(jobs.len(), plan.at_once, stop, &work, &mut |news| {
+        match news {
+            News::Told(at, Told::Begun) => watcher.begun(&jobs[at].place),
+            News::Told(at, Told::Step(progress)) => watcher.step(&jobs[at].place, &progress),
+            News::Told(at, Told::Evaluated(step, loss)) => watcher.evaluated(&jobs[at].place, step, loss),
+            News::Told(at, Told::Message(text)) => watcher.message(&format!("{}: {text}", jobs[at].place)),
+            News::Failed(at, error) => {
+                watcher.failed(&jobs[at].place);
+                return Err(error);
+            }
+            News::Done(at, done) => {
+                let Job { nth, index, place } = &jobs[at];
+                finished += 1;
+                watcher.ended(place, done.nats.iter().sum::<f64>() / asked as f64);
+                answers[*nth][*index] = Some(done);
+                publish_new(&answers, &mut result)?;
+            }
+        }
+        Ok(())
+    })?;
+    Ok(Outcome { output: folder.dir().to_path_buf(), finished: all_done, runs_finished: finished, runs: all, result })
 }
 
-/// The result over the seeds that all arms have finished.
-fn result_of(
-    folder: &Folder,
-    runs: &Runs<'_>,
-    answers: &[Vec<Answers>],
-    seeds: &[u64],
-    left: &[u64],
-) -> Result<Comparison> {
+/// A run that is left.
+struct Job {
+    /// The index of its seed.
+    nth: usize,
+    /// The index of its arm.
+    index: usize,
+    place: Place,
+}
+
+/// The result over the first seeds, those that all arms have finished; `answers` are `[seeds][arms]`.
+fn result_of(folder: &Folder, runs: &Runs<'_>, answers: &[Vec<&Answers>]) -> Result<Comparison> {
+    let (seeds, left) = runs.design.seeds.split_at(answers.len());
     let differing = runs.design.differing();
     let answered = runs.design.arms.iter().enumerate().map(|(index, arm)| {
-        let of_seed = |(&seed, answers): (&u64, &Answers)| {
+        let of_seed = |(&seed, answers): (&u64, &Vec<&Answers>)| {
             let run = name(&arm.name, seed);
             let curve = curve(&metrics::read(&folder.dir().join(&run).join(METRICS))?);
-            Ok((run, answers.clone(), curve))
+            Ok((run, answers[index].clone(), curve))
         };
         Ok(Answered {
             arm: arm.name.clone(),
             keys: differing.iter().map(|(key, values)| (key.clone(), values[index].clone())).collect(),
-            runs: seeds.iter().zip(&answers[index]).map(of_seed).collect::<Result<_>>()?,
+            runs: seeds.iter().zip(answers).map(of_seed).collect::<Result<_>>()?,
         })
     });
     let answered: Vec<Answered> = answered.collect::<Result<_>>()?;

@@ -1,5 +1,6 @@
-//! The runs of a comparison: their plan, and one after the other, each once.
+//! The runs of a comparison: their plan, what is told of them, and each on its own.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
@@ -8,7 +9,8 @@ use tatabox_core::corpus::Part;
 use tatabox_core::genome::Genome;
 use tatabox_core::io::whole;
 use tatabox_core::mask::frozen::FrozenMasks;
-use tatabox_engine::{Executor, Mode, Precision};
+use tatabox_core::score::Scores;
+use tatabox_engine::{Device, Executor, Mode, Precision};
 
 use super::design::{Design, ResolvedArm};
 use crate::checkpoint::{Checkpoints, State};
@@ -17,10 +19,11 @@ use crate::error::{Error, Result};
 use crate::evaluate::sequence_nats;
 use crate::memory::free_space;
 use crate::models::bert;
-use crate::observer::Observer;
+use crate::observer::{Observer, Progress};
 use crate::plan::{self, capacity, measure, precision};
 use crate::pretrain::{self, start_on};
 use crate::run::CONFIG;
+use crate::workers;
 
 /// What will happen.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -39,6 +42,10 @@ pub struct Plan {
     pub tokens: Vec<f64>,
     /// Tokens of all runs that are not finished.
     pub tokens_left: f64,
+    /// How many runs train side by side, each on its share of the threads.
+    pub at_once: usize,
+    /// Threads of each of them.
+    pub threads: usize,
     /// Bytes of checkpoints that these will hold.
     pub checkpoint_bytes: u64,
     /// Windows of the frozen masks, and masked sequences.
@@ -60,12 +67,18 @@ pub struct Place {
     pub arm: String,
     /// Its seed.
     pub seed: u64,
-    /// Tokens of all runs after it.
-    pub tokens_after: f64,
+    /// Tokens of the whole run.
+    pub tokens: f64,
 }
 
-/// Hears of a comparison and of each of its runs.
-pub trait Watcher: Observer {
+impl fmt::Display for Place {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}, seed {}", self.arm, self.seed)
+    }
+}
+
+/// Hears of a comparison and of each of its runs, several of which are at work at once.
+pub trait Watcher {
     /// Before the first run.
     fn compared(&mut self, plan: &Plan) {
         let _ = plan;
@@ -74,13 +87,54 @@ pub trait Watcher: Observer {
     fn begun(&mut self, place: &Place) {
         let _ = place;
     }
+    /// After each step of a run.
+    fn step(&mut self, place: &Place, progress: &Progress) {
+        let _ = (place, progress);
+    }
+    /// After a measurement of a run: held-out loss over all masks in nats a masked token.
+    fn evaluated(&mut self, place: &Place, step: u64, loss: f64) {
+        let _ = (place, step, loss);
+    }
     /// After a run, with its held-out loss over all masks in nats a masked token.
     fn ended(&mut self, place: &Place, loss: f64) {
         let _ = (place, loss);
     }
+    /// After a run that failed: the error comes back when the others are saved.
+    fn failed(&mut self, place: &Place) {
+        let _ = place;
+    }
+    /// Something that the user should know.
+    fn message(&mut self, text: &str) {
+        let _ = text;
+    }
 }
 
 impl Watcher for () {}
+
+/// What a run tells while the others are at work.
+pub(super) enum Told {
+    Begun,
+    Step(Progress),
+    Evaluated(u64, f64),
+    Message(String),
+}
+
+/// Tells of a run.
+struct Teller<'a>(&'a (dyn Fn(Told) + Sync));
+
+impl Observer for Teller<'_> {
+    fn step(&mut self, progress: &Progress) {
+        (self.0)(Told::Step(*progress));
+    }
+
+    fn evaluated(&mut self, step: u64, scores: &Scores) {
+        (self.0)(Told::Evaluated(step, scores.overall.nats_per_token));
+    }
+
+    fn message(&mut self, text: &str) {
+        (self.0)(Told::Message(text.to_string()));
+    }
+}
 
 /// What a finished run answered.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -147,10 +201,8 @@ impl Runs<'_> {
                 *left += usize::from(self.answers(arm, seed)?.is_none());
             }
         }
-        // One arm is measured; the others take as long as their operations.
-        let mut rate = None;
         let mut tokens = Vec::new();
-        let (mut tokens_left, mut checkpoint_bytes, mut operations) = (0.0, 0, 0.0);
+        let (mut tokens_left, mut checkpoint_bytes, mut operations, mut memory_bytes) = (0.0, 0, 0.0, 0);
         let (mut steps, mut parameters) = (Vec::new(), Vec::new());
         for (arm, &left) in design.arms.iter().zip(&left) {
             let config = &arm.config;
@@ -158,17 +210,9 @@ impl Runs<'_> {
             let graph = bert::masked_lm(&bert_config)?;
             let room = capacity(config, config.train.micro_batch_tokens as usize)?;
             let training = sampler(config, genome, Part::Train)?;
-            let speed = match rate {
-                None if left > 0 => {
-                    let mut executor = Executor::new(graph.clone(), room, precision(config), Mode::Train)?;
-                    executor.initialize(config.seed);
-                    measure(config, bert_config.vocab_size, &mut executor, &room)?
-                }
-                _ => 1.0,
-            };
-            let plan = plan::plan(config, &bert_config, &graph, &room, &training, speed, 0)?;
-            if left > 0 && rate.is_none() {
-                rate = Some(speed * plan.flops_per_token);
+            let plan = plan::plan(config, &bert_config, &graph, &room, &training, 1.0, 0)?;
+            if left > 0 {
+                memory_bytes = memory_bytes.max(plan.memory_bytes);
             }
             let kept = (config.train.steps / config.checkpoint.every + 2).min(config.checkpoint.keep as u64 + 2);
             tokens_left += left as f64 * plan.tokens;
@@ -187,19 +231,44 @@ impl Runs<'_> {
                 hint: "free some space, choose another device with `-o`, or compare fewer arms".to_string(),
             });
         }
+        let jobs = left.iter().sum();
+        let at_once = match Device::selected()? {
+            Device::Cpu(_) => workers::at_once(jobs, memory_bytes),
+            // One run keeps a card busy.
+            Device::Cuda(_) => 1,
+        };
+        // The last has the fewest threads. One arm is measured on as many; the others take as long as their operations.
+        let threads = workers::share(at_once - 1, at_once);
+        let seconds = match left.iter().position(|&left| left > 0) {
+            Some(first) => operations / (at_once as f64 * workers::on(threads, || self.rate(&design.arms[first]))?),
+            None => 0.0,
+        };
         Ok(Plan {
             arms: design.arms.len(),
             seeds: design.seeds.len(),
-            finished: design.arms.len() * design.seeds.len() - left.iter().sum::<usize>(),
+            finished: design.arms.len() * design.seeds.len() - jobs,
             steps,
             parameters,
             tokens,
             tokens_left,
+            at_once,
+            threads,
             checkpoint_bytes,
             windows: self.frozen.sequences.iter().map(|one| one.window).max().map_or(0, |last| last as usize + 1),
             sequences: self.frozen.sequences.len(),
-            seconds: rate.map_or(0.0, |rate| operations / rate),
+            seconds,
         })
+    }
+
+    /// Floating point operations a second of one run of an arm, on the threads of the caller.
+    fn rate(&self, arm: &ResolvedArm) -> Result<f64> {
+        let config = &arm.config;
+        let bert_config = config.bert()?;
+        let room = capacity(config, config.train.micro_batch_tokens as usize)?;
+        let mut executor = Executor::new(bert::masked_lm(&bert_config)?, room, precision(config), Mode::Train)?;
+        executor.initialize(config.seed);
+        let speed = measure(config, bert_config.vocab_size, &mut executor, &room)?;
+        Ok(speed * plan::flops_per_token(config, &bert_config)?)
     }
 
     /// Trains a run to its end, or goes on with it, and asks it; none where it was stopped.
@@ -209,17 +278,19 @@ impl Runs<'_> {
         seed: u64,
         genome: &Genome,
         cache: &Path,
-        observer: &mut dyn Observer,
+        tell: &(dyn Fn(Told) + Sync),
         stop: &AtomicBool,
     ) -> Result<Option<Answers>> {
+        tell(Told::Begun);
+        let mut teller = Teller(tell);
         let dir = self.dir.join(name(&arm.name, seed));
         // A run that was killed after its last checkpoint goes on as well: what its directory shows and its report may not be written yet.
         let outcome = if dir.join(CONFIG).is_file() {
-            pretrain::resume(&dir, cache, observer, stop)?
+            pretrain::resume(&dir, cache, &mut teller, stop)?
         } else {
             let request =
                 pretrain::Request { settings: arm.settings(seed)?, genome: genome.clone(), output: &dir, init: None };
-            start_on(request, Some(self.frozen), observer, stop)?
+            start_on(request, Some(self.frozen), &mut teller, stop)?
         };
         if !outcome.finished {
             return Ok(None);
