@@ -15,6 +15,9 @@ const MEMORY: f64 = 0.7;
 /// How soon jobs hear that the user has said stop.
 const PATIENCE: Duration = Duration::from_millis(50);
 
+/// By which a job tells of itself.
+pub type Tell<'a, N> = &'a (dyn Fn(N) + Sync);
+
 /// What is heard of the jobs while they go.
 pub enum News<N, T> {
     /// What a job tells of itself.
@@ -61,7 +64,7 @@ pub fn side_by_side<N: Send, T: Send>(
     jobs: usize,
     at_once: usize,
     stop: &AtomicBool,
-    work: &(dyn Fn(usize, &(dyn Fn(N) + Sync), &AtomicBool) -> Result<Option<T>> + Sync),
+    work: &(impl Fn(usize, Tell<'_, N>, &AtomicBool) -> Result<Option<T>> + Sync),
     heard: &mut dyn FnMut(News<N, T>) -> Result<()>,
 ) -> Result<bool> {
     let next = AtomicUsize::new(0);
@@ -137,7 +140,7 @@ mod tests {
             20,
             3,
             &stop,
-            &|at, tell, _| {
+            &|at, tell: Tell<'_, &str>, _| {
                 tell("begun");
                 Ok(Some(at * at))
             },
@@ -166,7 +169,7 @@ mod tests {
                 2,
                 2,
                 &stop,
-                &|_, _: &(dyn Fn(Infallible) + Sync), _| {
+                &|_, _: Tell<'_, Infallible>, _| {
                     both.wait();
                     Ok(Some(rayon::current_num_threads()))
                 },
@@ -191,7 +194,7 @@ mod tests {
             9,
             2,
             &stop,
-            &|at, _: &(dyn Fn(Infallible) + Sync), halt| {
+            &|at, _: Tell<'_, Infallible>, halt| {
                 both.wait();
                 if at == 0 {
                     return Err(failed());
@@ -220,7 +223,7 @@ mod tests {
             9,
             2,
             &stop,
-            &|_, tell, halt| {
+            &|_, tell: Tell<'_, ()>, halt| {
                 begun.fetch_add(1, Ordering::Relaxed);
                 tell(());
                 while !halt.load(Ordering::Relaxed) {

@@ -25,7 +25,7 @@ use crate::models::bert;
 use crate::plan::fitting_capacity;
 use crate::recipe::RunConfig;
 use crate::run::{DATASET, FROZEN, METRICS};
-use crate::workers::{News, side_by_side};
+use crate::workers::{News, Tell, side_by_side};
 
 /// What to compare, and where.
 pub struct Request<'a> {
@@ -206,7 +206,7 @@ fn run(
     };
     publish_new(&answers, &mut result)?;
     let asked: usize = frozen.sequences.iter().map(|one| one.masked.targets.len()).sum();
-    let work = |at: usize, tell: &(dyn Fn(Told) + Sync), stop: &AtomicBool| {
+    let work = |at: usize, tell: Tell<'_, Told>, stop: &AtomicBool| {
         let Job { index, place, .. } = &jobs[at];
         runs.finish(&design.arms[*index], place.seed, genome, cache, tell, stop)
     };

@@ -23,7 +23,7 @@ use crate::observer::{Observer, Progress};
 use crate::plan::{self, capacity, measure, precision};
 use crate::pretrain::{self, start_on};
 use crate::run::CONFIG;
-use crate::workers;
+use crate::workers::{self, Tell};
 
 /// What will happen.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -120,7 +120,7 @@ pub(super) enum Told {
 }
 
 /// Tells of a run.
-struct Teller<'a>(&'a (dyn Fn(Told) + Sync));
+struct Teller<'a>(Tell<'a, Told>);
 
 impl Observer for Teller<'_> {
     fn step(&mut self, progress: &Progress) {
@@ -278,7 +278,7 @@ impl Runs<'_> {
         seed: u64,
         genome: &Genome,
         cache: &Path,
-        tell: &(dyn Fn(Told) + Sync),
+        tell: Tell<'_, Told>,
         stop: &AtomicBool,
     ) -> Result<Option<Answers>> {
         tell(Told::Begun);

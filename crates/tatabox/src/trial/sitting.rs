@@ -9,7 +9,7 @@ use super::ended::Ended;
 use super::exam::{Exam, Trial};
 use crate::error::{Error, Result};
 use crate::learner::{Learnt, Lesson};
-use crate::workers::{self, News, side_by_side};
+use crate::workers::{self, News, Tell, side_by_side};
 
 /// What will happen.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -81,7 +81,7 @@ pub fn sit(
     let at_once = at_once(exam, trials)?;
     began(at_once);
     // Only the user stops a fit: one beside a failure is worth its minute.
-    let work = |at: usize, _: &(dyn Fn(Infallible) + Sync), _: &AtomicBool| one(exam, &trials[at], stop);
+    let work = |at: usize, _: Tell<'_, Infallible>, _: &AtomicBool| one(exam, &trials[at], stop);
     side_by_side(trials.len(), at_once, stop, &work, &mut |news| match news {
         News::Told(_, never) => match never {},
         News::Done(at, ended) => heard(at, ended),
