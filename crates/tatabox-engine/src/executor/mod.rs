@@ -14,10 +14,12 @@ use crate::element::Precision;
 use crate::error::Result;
 use crate::graph::{Graph, ParamSpec};
 use crate::isa::Isa;
+use crate::ops::adamw;
 use crate::philox::StepKey;
 use crate::plan::{MemoryPlan, Mode};
 use crate::profile::OpTime;
 use half::bf16;
+use rayon::prelude::*;
 use state::State;
 
 pub use crate::ops::adamw::AdamW;
@@ -150,7 +152,7 @@ impl Executor {
     pub fn zero_gradients(&mut self) {
         each!(
             &mut self.inner,
-            state => state.gradients.iter_mut().for_each(|gradient| gradient.fill(0.0)),
+            state => in_pool(|| state.gradients.par_iter_mut().for_each(|gradient| adamw::zero(gradient))),
             gpu => gpu.zero_gradients()
         );
     }

@@ -29,6 +29,11 @@ pub struct AdamW {
     pub step: u64,
 }
 
+/// Forgets a gradient.
+pub fn zero(gradient: &mut [f32]) {
+    gradient.par_chunks_mut(CHUNK).for_each(|chunk| chunk.fill(0.0));
+}
+
 /// The sum of squares of a gradient.
 pub fn sum_of_squares(isa: Isa, gradient: &[f32]) -> f64 {
     let partials: Vec<f64> = gradient.par_chunks(CHUNK).map(|chunk| f64::from(squares(isa, chunk))).collect();
