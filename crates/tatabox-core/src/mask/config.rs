@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::random_mask::{PAPER_BORDERS, scaled_borders};
 use super::solve::{share, solve};
 use super::{
-    CorruptionUnit, KmerSpan, Learned, Lookup, MaskScores, MaskStrategy, Phase, PmiMask, PmiVocabMask, RandomMask,
-    Rate, Schedule, SpanDraw, Strategy, TokenMask, pmi, pmi_vocab,
+    CorruptionUnit, Learned, Lookup, MaskScores, MaskStrategy, Phase, PmiMask, PmiVocabMask, Rate, Schedule, SpanDraw,
+    SpanMask, Strategy, pmi, pmi_vocab,
 };
 use crate::error::{Error, Result};
 use crate::pmi::{LENGTHS, Scorer};
@@ -114,8 +114,8 @@ impl MaskConfig {
             learned.ok_or_else(missing)
         };
         match self.strategy {
-            Strategy::Token => Ok(Box::new(TokenMask::new(self.center_rate.unwrap_or(self.mask_rate)))),
-            Strategy::KmerSpan => Ok(Box::new(KmerSpan::new(self.draw(cover, cover)))),
+            Strategy::Token => Ok(Box::new(SpanMask::token(self.center_rate.unwrap_or(self.mask_rate)))),
+            Strategy::KmerSpan => Ok(Box::new(SpanMask::kmer_span(self.draw(cover, cover)))),
             Strategy::RandomMask => Ok(Box::new(self.random_mask(cover, total_steps, seed)?)),
             Strategy::Pmi => match scores()? {
                 Learned { scores: MaskScores::Table(table), sample } if table.k() == tokenizer.k() => {
@@ -248,11 +248,11 @@ impl MaskConfig {
         self.center_rate.unwrap_or(self.mask_rate / pmi::mean_span(k))
     }
 
-    fn random_mask(&self, cover: u32, total_steps: u64, seed: u64) -> Result<RandomMask> {
+    fn random_mask(&self, cover: u32, total_steps: u64, seed: u64) -> Result<SpanMask> {
         let spans = self.checked_spans(cover)?;
         let borders = self.checked_borders(spans.len(), total_steps)?;
         let draws: Vec<SpanDraw> = spans.iter().map(|&span| self.draw(span, spans[0])).collect();
-        Ok(RandomMask::new(&draws, self.schedule, &borders, total_steps, seed))
+        Ok(SpanMask::random_mask(&draws, self.schedule, &borders, total_steps, seed))
     }
 
     fn other_k(&self, got: usize, k: usize) -> Error {

@@ -202,7 +202,7 @@ impl fmt::Display for MaskReport {
 mod tests {
     use super::*;
     use crate::mask::tests::tokenizer;
-    use crate::mask::{KmerSpan, MaskConfig, Phase, Span, SpanDraw, Strategy};
+    use crate::mask::{MaskConfig, Phase, Span, SpanDraw, SpanMask, Strategy};
 
     fn sequences(count: u64, bases: usize) -> Vec<Vec<u8>> {
         let sequence = |index| {
@@ -238,11 +238,11 @@ mod tests {
         let report =
             inspect(&*token.build(&tokenizer(), 100, 0, None).unwrap(), &tokenizer(), sequences(200, 515), 1, 0);
         assert!(report.leak > 0.98, "{}", report.leak);
-        let report = inspect(&KmerSpan::new(SpanDraw::new(6, 0.025)), &tokenizer(), sequences(200, 515), 1, 0);
+        let report = inspect(&SpanMask::kmer_span(SpanDraw::new(6, 0.025)), &tokenizer(), sequences(200, 515), 1, 0);
         assert_eq!(report.leaked_tokens, 0);
         assert!((report.mask_rate - 0.14).abs() < 0.01);
         // A span of five hides nothing, away from the ends.
-        let report = inspect(&KmerSpan::new(SpanDraw::new(5, 0.0005)), &tokenizer(), sequences(400, 515), 1, 0);
+        let report = inspect(&SpanMask::kmer_span(SpanDraw::new(5, 0.0005)), &tokenizer(), sequences(400, 515), 1, 0);
         assert!(report.leak > 0.9, "{}", report.leak);
     }
 
@@ -273,7 +273,7 @@ mod tests {
 
     #[test]
     fn nothing_to_see_gives_zeros() {
-        let report = inspect(&KmerSpan::new(SpanDraw::new(6, 0.025)), &tokenizer(), Vec::<Vec<u8>>::new(), 1, 0);
+        let report = inspect(&SpanMask::kmer_span(SpanDraw::new(6, 0.025)), &tokenizer(), Vec::<Vec<u8>>::new(), 1, 0);
         assert_eq!((report.mask_rate, report.leak, report.drawing.as_str()), (0.0, 0.0, ""));
     }
 }

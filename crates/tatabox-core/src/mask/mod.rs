@@ -10,6 +10,8 @@
 //! | `random-mask` | spans of m tokens, m even and drawn per sequence, from a set that changes by phase | RandomMask, Algorithm 1 |
 //! | `pmi` | centres; the best-ranked half of them hide a whole k-mer, the rest one base | PMI-guided masking, section 4.2 |
 //! | `pmi-vocab` | units of a masking vocabulary of 2- to 10-mers, into which the sequence is divided | PMI-guided masking, section 5.4 |
+//!
+//! The first three are a [`SpanMask`], `pmi` is a [`PmiMask`], `pmi-vocab` a [`PmiVocabMask`]; [`MaskConfig`] makes each of them from its name.
 
 mod choice;
 mod config;
@@ -18,13 +20,12 @@ mod draw;
 pub mod frozen;
 mod hidden;
 pub mod inspect;
-mod kmer_span;
 mod learned;
 mod pmi;
 mod pmi_vocab;
 mod random_mask;
 mod solve;
-mod token;
+mod span_mask;
 mod vocabulary;
 
 use crate::rng::SeededRng;
@@ -36,12 +37,10 @@ pub use config::{MaskConfig, OWN_GENOME};
 pub use corrupt::{Corruption, CorruptionUnit, Masked, corrupt};
 pub use draw::SpanDraw;
 pub use hidden::Hidden;
-pub use kmer_span::KmerSpan;
 pub use learned::{Learned, MaskScores};
 pub use pmi::PmiMask;
 pub use pmi_vocab::PmiVocabMask;
-pub use random_mask::RandomMask;
-pub use token::TokenMask;
+pub use span_mask::SpanMask;
 pub use vocabulary::{MaskVocabulary, VocabularyEntry};
 
 /// Neighbouring tokens that were selected together: half-open, cut at the ends of the content.

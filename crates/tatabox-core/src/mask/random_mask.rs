@@ -2,31 +2,22 @@
 //!
 //! Algorithm 1 as printed falls back to m = 6 after its last border (a longer run would lose its curriculum); here the last phase stays.
 
-use super::{MaskStrategy, Phase, Schedule, Selection, SpanDraw};
+use super::{Phase, Schedule, SpanDraw, SpanMask};
 use crate::rng::{Purpose, SeededRng};
-use crate::tokenizer::Tokens;
 
 /// The paper's borders: the last step of each phase but the last.
 pub(super) const PAPER_BORDERS: [u64; 4] = [30_000, 60_000, 100_000, 150_000];
 /// The length of the paper's run.
 pub(super) const PAPER_STEPS: u64 = 480_000;
 
-/// Spans whose length is drawn per sequence, by phase.
-#[derive(Clone, Debug)]
-pub struct RandomMask {
-    /// All spans, of which phase i draws from the first `phases[i].spans.len()`.
-    draws: Vec<SpanDraw>,
-    phases: Vec<Phase>,
-}
-
-impl RandomMask {
-    /// The phases of a run of `total_steps`. Phase i of the paper draws from the first i+1 entries of `draws`; `borders[i]` is its last step, and the last
+impl SpanMask {
+    /// `random-mask`: the phases of a run of `total_steps`. Phase i of the paper draws from the first i+1 entries of `draws`; `borders[i]` is its last step, and the last
     /// phase takes the steps that are left. `borders` are increasing and one fewer than `draws`.
     ///
     /// The controls keep the steps that each set is drawn for and change only their order, so that they differ from the paper in nothing else:
     /// `contracting` runs the phases backwards, `shuffled` in an order that `seed` draws. `fixed-wide` draws from all spans at every step.
     /// Phases that get no step (a run shorter than their border) are left out.
-    pub fn new(draws: &[SpanDraw], schedule: Schedule, borders: &[u64], total_steps: u64, seed: u64) -> Self {
+    pub fn random_mask(draws: &[SpanDraw], schedule: Schedule, borders: &[u64], total_steps: u64, seed: u64) -> Self {
         let total_steps = total_steps.max(1);
         let mut stretches: Vec<(u64, usize)> = Vec::new(); // steps, spans in the set
         let mut start = 0;
@@ -49,23 +40,7 @@ impl RandomMask {
                 first_step += steps;
             }
         }
-        Self { draws: draws.to_vec(), phases }
-    }
-}
-
-impl MaskStrategy for RandomMask {
-    fn name(&self) -> &'static str {
-        "random-mask"
-    }
-
-    fn phases(&self) -> &[Phase] {
-        &self.phases
-    }
-
-    fn select_into(&self, tokens: &Tokens, step: u64, rng: &mut SeededRng, out: &mut Selection) {
-        let draws = &self.draws[..self.phase(step).spans.len()];
-        let draw = &draws[if draws.len() == 1 { 0 } else { rng.below(draws.len() as u64) as usize }];
-        draw.select_into(tokens, rng, out);
+        Self { name: "random-mask", draws: draws.to_vec(), phases }
     }
 }
 
@@ -89,7 +64,8 @@ fn shuffle(stretches: &mut [(u64, usize)], seed: u64) {
 mod tests {
     use super::*;
     use crate::mask::tests::tokenizer;
-    use crate::mask::{MaskConfig, Rate, Strategy};
+    use crate::mask::{MaskConfig, MaskStrategy, Rate, Strategy};
+    use crate::tokenizer::Tokens;
     use crate::units::TokenId;
     use std::collections::BTreeMap;
 
