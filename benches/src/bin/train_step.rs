@@ -120,7 +120,7 @@ struct Options {
     /// Print one JSON object
     #[arg(long)]
     json: bool,
-    /// Only workloads whose name begins so: `mini`, `base bf16`
+    /// Only workloads whose name holds this: `mini`, `base bf16`
     #[arg(long, default_value = "")]
     only: String,
     /// How often the two sides take turns
