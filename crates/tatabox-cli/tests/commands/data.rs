@@ -1,6 +1,6 @@
 //! `tatabox data`: audits, cards, intervals, promoters.
 
-use crate::shell::Shell;
+use crate::shell::{Shell, project};
 
 /// Bases that do not repeat.
 fn bases(seed: u64, count: usize) -> String {
@@ -185,6 +185,13 @@ fn data_that_cannot_be_read_says_what_to_type() {
     shell.tatabox(&["data", "card", "nowhere"]).fails(1, &["nowhere", "hint: "]);
     std::fs::create_dir(shell.path("empty")).unwrap();
     shell.tatabox(&["data", "card", "empty"]).fails(1, &["there is no labelled data in `empty`"]);
+    // A length below zero: the crate that reads Parquet panics.
+    let mut parquet = std::fs::read(project().join("crates/tatabox-core/tests/golden/snappy.parquet")).unwrap();
+    parquet[404] ^= 0x55;
+    shell.write("x.parquet", parquet);
+    let seen = shell.tatabox(&["data", "card", "x.parquet"]);
+    seen.fails(1, &["`x.parquet`: expected whole Parquet data", "got damaged data", "copy or download the file again"]);
+    assert!(seen.stderr.starts_with("error: "), "{seen:#?}");
 }
 
 #[test]

@@ -1,7 +1,10 @@
 //! Parquet as a table: columns of text, numbers, truth values, or lists of them; packed with Snappy, Zstandard or gzip, or not.
 
+use std::cell::Cell;
 use std::fs::File;
+use std::panic::{self, UnwindSafe};
 use std::path::Path;
+use std::sync::Once;
 
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::Field;
@@ -19,7 +22,27 @@ pub const MAGIC: &[u8] = b"PAR1";
 /// The file cannot be read, is torn, packed in another way, or has a column of another kind.
 pub fn read(path: &Path) -> Result<Table> {
     // The crate trusts lengths and places that a damaged file gives, and panics on some; that is this file's fault and ends nothing.
-    std::panic::catch_unwind(|| rows(path)).unwrap_or_else(|_| Err(torn(path, "damaged data")))
+    quietly(|| rows(path)).unwrap_or_else(|| Err(torn(path, "damaged data")))
+}
+
+/// What the work gives; none where it panics, of which nothing is printed either. Panics of other threads are told as ever.
+fn quietly<T>(work: impl FnOnce() -> T + UnwindSafe) -> Option<T> {
+    thread_local! {
+        static QUIET: Cell<bool> = const { Cell::new(false) };
+    }
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let before = panic::take_hook();
+        panic::set_hook(Box::new(move |panic| {
+            if !QUIET.get() {
+                before(panic);
+            }
+        }));
+    });
+    QUIET.set(true);
+    let result = panic::catch_unwind(work);
+    QUIET.set(false);
+    result.ok()
 }
 
 fn torn(path: &Path, got: impl Into<String>) -> Error {
