@@ -1,6 +1,6 @@
 //! A report as a real browser sees it: headless Chromium, where one is installed.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use tatabox_core::report::{
@@ -53,6 +53,39 @@ fn report() -> Report {
     }
 }
 
+/// What the browser makes of a file, of which it must not complain.
+fn shown(browser: &Path, file: &Path) -> String {
+    let output = Command::new(browser)
+        .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"])
+        .args(["--disable-background-networking", "--disable-component-update", "--disable-sync"])
+        .args(["--enable-logging=stderr", "--dump-dom"])
+        .arg(format!("--user-data-dir={}", file.with_extension("profile").display()))
+        .arg(format!("file://{}", file.display()))
+        .output()
+        .unwrap();
+    let (dom, log) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{log}");
+    // Chromium logs what a page's console says, refusals by its security policy among it, on lines with this word.
+    let complaints: Vec<&str> = log.lines().filter(|line| line.contains("CONSOLE")).collect();
+    assert!(complaints.is_empty(), "{complaints:?}");
+    dom.into_owned()
+}
+
+/// The files that the links of a page save: their names and what is in them.
+fn saved(dom: &str) -> Vec<(String, String)> {
+    let link = |text: &str| {
+        let (name, rest) = text.split_once("\" href=\"data:image/svg+xml,").unwrap();
+        let mut bytes = Vec::new();
+        let mut address = rest.split('"').next().unwrap().bytes();
+        while let Some(byte) = address.next() {
+            let mut digit = || char::from(address.next().unwrap()).to_digit(16).unwrap() as u8;
+            bytes.push(if byte == b'%' { 16 * digit() + digit() } else { byte });
+        }
+        (name.to_string(), String::from_utf8(bytes).unwrap())
+    };
+    dom.split("<a download=\"").skip(1).map(link).collect()
+}
+
 #[test]
 fn chromium_shows_every_section_and_complains_of_nothing() {
     let Some(browser) = browser() else {
@@ -63,19 +96,7 @@ fn chromium_shows_every_section_and_complains_of_nothing() {
     let page = folder.path().join("report.html");
     let report = report();
     std::fs::write(&page, Html.render(&report)).unwrap();
-    let output = Command::new(browser)
-        .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"])
-        .args(["--disable-background-networking", "--disable-component-update", "--disable-sync"])
-        .args(["--enable-logging=stderr", "--dump-dom"])
-        .arg(format!("--user-data-dir={}", folder.path().join("profile").display()))
-        .arg(format!("file://{}", page.display()))
-        .output()
-        .unwrap();
-    let (dom, log) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{log}");
-    // Chromium logs what a page's console says, refusals by its security policy among it, on lines with this word.
-    let complaints: Vec<&str> = log.lines().filter(|line| line.contains("CONSOLE")).collect();
-    assert!(complaints.is_empty(), "{complaints:?}");
+    let dom = shown(&browser, &page);
     assert!(dom.contains("<title>runs/rice &amp; &lt;others&gt;</title>"), "{dom}");
     assert!(dom.contains("<h1>runs/rice &amp; &lt;others&gt;</h1>"), "{dom}");
     for section in &report.sections {
@@ -90,4 +111,17 @@ fn chromium_shows_every_section_and_complains_of_nothing() {
     assert_eq!(dom.matches("stroke=\"#6B7480\" stroke-width").count(), 4, "an event and a level, drawn twice");
     assert_eq!(dom.matches("</table>").count(), 3, "the table, and one below each plot");
     assert!(!dom.contains("<script") && !dom.contains("<b>"), "{dom}");
+
+    let figures = saved(&dom);
+    let names: Vec<&str> = figures.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["loss.svg", "bars.svg"]);
+    for (name, svg) in &figures {
+        let file = folder.path().join(name);
+        std::fs::write(&file, svg).unwrap();
+        let dom = shown(&browser, &file);
+        assert!(dom.starts_with("<svg ") && !dom.contains("parsererror"), "{dom}");
+    }
+    assert!(figures[0].1.contains(">random-mask &lt;b&gt;wide&lt;/b&gt;, last "), "{}", figures[0].1);
+    assert!(figures[0].1.contains(">step 100: phase 2 starts</text>"), "{}", figures[0].1);
+    assert!(figures[1].1.contains(">bits a base</text>"), "{}", figures[1].1);
 }

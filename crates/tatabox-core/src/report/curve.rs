@@ -37,6 +37,12 @@ const THIN: f64 = 0.45;
 /// Text height asked of plotters, which makes it about a fifth smaller.
 const FONT: u32 = 16;
 
+/// Colours of the light scheme whose lines are broken, and how: every second series, for those who do not see the colours, and events and levels.
+pub(super) fn dashes() -> impl Iterator<Item = (u32, &'static str)> {
+    let series = SERIES.iter().skip(1).step_by(2).map(|color| (color.0, "7 4"));
+    series.chain([(EVENT.0, "2 4")])
+}
+
 /// Width and height of a plot in pixels.
 #[derive(Clone, Copy)]
 pub(super) struct Size {
@@ -227,13 +233,18 @@ const BAR_ROW: u32 = 44;
 /// Room for the number right of the longest bar.
 const BAR_NUMBER: u32 = 92;
 
+/// Height of a plot of bars.
+pub(super) fn bars_height(bars: &Bars) -> u32 {
+    BAR_ROW * bars.bars.len() as u32 + 8
+}
+
 /// Bars as one SVG element of this width; none if no value is finite.
 pub(super) fn bars_svg(bars: &Bars, width: u32) -> Option<String> {
     let ends = bars.bars.iter().flat_map(|bar| [bar.value - bar.spread(), bar.value + bar.spread()]);
     let (low, high) = range(ends, 0.0)?;
     let (low, high) = (low.min(0.0), high.max(0.0));
     let mut svg = String::new();
-    let backend = SVGBackend::with_string(&mut svg, (width, BAR_ROW * bars.bars.len() as u32 + 8));
+    let backend = SVGBackend::with_string(&mut svg, (width, bars_height(bars)));
     draw_bars(bars, width, (low, high), backend).ok()?;
     Some(svg)
 }

@@ -3,8 +3,10 @@
 
 use std::fmt::Write;
 
-use super::curve::{EVENT, GRID, INK, SERIES, Size, bars_svg, curves_svg, thinned};
-use super::number::{decimals, grouped, plain};
+use super::curve::{EVENT, GRID, INK, SERIES, Size, bars_svg, curves_svg, dashes, thinned};
+use super::figure::{bars_figure, curves_figure};
+use super::legend::Legend;
+use super::number::{decimals, grouped};
 use super::{Bars, Body, Cell, Curves, Renderer, Report, Section, Table};
 
 /// Plots are drawn twice, so that their text is readable on a phone; the page shows the one that fits.
@@ -56,11 +58,9 @@ fn style() -> String {
             "svg [stroke=\"{written}\"]{{stroke:var(--{name})}} svg [fill=\"{written}\"]{{fill:var(--{name})}} .{name}{{color:var(--{name})}}"
         );
     }
-    // Every second series is dashed as well, for those who do not see the colours.
-    for (light, _) in SERIES.iter().skip(1).step_by(2) {
-        let _ = writeln!(rules, "svg polyline[stroke=\"#{light:06X}\"]{{stroke-dasharray:7 4}}");
+    for (light, pattern) in dashes() {
+        let _ = writeln!(rules, "svg polyline[stroke=\"#{light:06X}\"]{{stroke-dasharray:{pattern}}}");
     }
-    let _ = writeln!(rules, "svg polyline[stroke=\"#{:06X}\"]{{stroke-dasharray:2 4}}", EVENT.0);
     format!(
         ":root{{color-scheme:light dark;--page:#FFFFFF;--soft:#F4F6F8;--link:#0B57B0;--faint:#59636E;{light}}}\n\
          @media (prefers-color-scheme:dark){{:root{{--page:#14181D;--soft:#1D232A;--link:#8CBFFF;--faint:#A5AFBB;{dark}}}}}\n\
@@ -73,7 +73,7 @@ const STYLE: &str = "\
 *{box-sizing:border-box}
 body{margin:0 auto;padding:1rem;max-width:52rem;background:var(--page);color:var(--ink);font:1rem/1.5 system-ui,sans-serif;overflow-wrap:break-word}
 h1{font-size:1.6rem;line-height:1.25;margin:.5rem 0 .25rem} h2{font-size:1.2rem;margin:2.2rem 0 .5rem}
-header p,.note,figcaption,footer{color:var(--faint)} header p,.note{margin:.25rem 0 .75rem} footer{margin:3rem 0 1rem;font-size:.85rem}
+header p,.note,figcaption,footer{color:var(--faint)} .save{font-size:.9rem;margin:.25rem 0} header p,.note{margin:.25rem 0 .75rem} footer{margin:3rem 0 1rem;font-size:.85rem}
 a{color:var(--link)} nav ul{display:flex;flex-wrap:wrap;gap:.25rem 1rem;list-style:none;margin:.75rem 0;padding:0}
 figure{margin:0} figcaption{font-size:.9rem;margin:.25rem 0}
 svg{display:block;width:100%;height:auto} .narrow{display:none}
@@ -87,11 +87,11 @@ th{font-weight:600} tbody th{font-weight:400} .n{text-align:right} td,th{white-s
 dl{display:grid;grid-template-columns:minmax(8rem,max-content) 1fr;gap:.25rem 1.25rem;margin:0} dt{color:var(--faint)} dd{margin:0;overflow-wrap:anywhere}
 details{margin:.5rem 0} summary{cursor:pointer;color:var(--link)}
 @media (max-width:620px){dl{grid-template-columns:1fr;gap:0} dd{margin-bottom:.5rem}}
-@media print{.wide{display:block} .narrow{display:none}}
+@media print{.wide{display:block} .narrow,.save{display:none}}
 ";
 
 /// Text with the characters that mean something in HTML written as references.
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for letter in text.chars() {
         match letter {
@@ -186,46 +186,41 @@ fn figure(id: &str, title: &str, description: &str, plot: impl Fn(Size) -> Optio
     out
 }
 
+/// A link by which a browser saves a plot as a file; nothing where there is no plot.
+fn save(id: &str, figure: Option<String>) -> String {
+    let Some(figure) = figure else { return String::new() };
+    let mut address = String::with_capacity(2 * figure.len());
+    for byte in figure.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_.~:/,;=()".contains(&byte) {
+            address.push(char::from(byte));
+        } else {
+            let _ = write!(address, "%{byte:02X}");
+        }
+    }
+    format!("<p class=\"save\"><a download=\"{id}.svg\" href=\"data:image/svg+xml,{address}\">Save as SVG</a></p>\n")
+}
+
 /// A curve plot with legend, events and numbers.
 fn curves(curves: &Curves, id: &str, title: &str) -> String {
-    let mut description = format!("{} by {}.", curves.y_label, curves.x_label);
-    let mut legend = String::new();
-    for (index, series) in curves.series.iter().enumerate() {
-        let finite = || series.points.iter().filter(|point| point.1.is_finite());
+    let legend = Legend::of(curves);
+    let series = legend.series.iter().enumerate().map(|(index, words)| {
         let color = index % SERIES.len();
         let dashed = if color % 2 == 1 { " dashed" } else { "" };
-        let last = match (finite().next(), finite().next_back()) {
-            (Some(first), Some(last)) => {
-                let [from, to, start, end] = [first.0, last.0, first.1, last.1].map(plain);
-                let _ = write!(description, " {}: from {start} at {from} to {end} at {to}.", series.name);
-                format!("{}, last {end}", escaped(&series.name))
-            }
-            _ => format!("{}, no numbers", escaped(&series.name)),
-        };
-        let _ = write!(legend, "<li><span class=\"swatch s{color}{dashed}\"></span>{last}</li>");
-    }
-    for level in &curves.levels {
-        let y = plain(level.y);
-        let _ = write!(description, " {}: {y} throughout.", level.name);
-        let name = escaped(&level.name);
-        let _ = write!(legend, "<li><span class=\"swatch event dotted\"></span>{name}, {y}</li>");
-    }
-    let events: String = (curves.events.iter().enumerate())
-        .map(|(index, event)| {
-            format!(
-                "<li><span class=\"number\">{}</span>{} {}: {}</li>",
-                index + 1,
-                escaped(&curves.x_label),
-                plain(event.x),
-                escaped(&event.label)
-            )
-        })
+        format!("<li><span class=\"swatch s{color}{dashed}\"></span>{}</li>", escaped(words))
+    });
+    let levels = legend.levels.iter();
+    let levels = levels.map(|words| format!("<li><span class=\"swatch event dotted\"></span>{}</li>", escaped(words)));
+    let lines: String = series.chain(levels).collect();
+    let events = legend.events.iter().enumerate();
+    let events: String = events
+        .map(|(index, words)| format!("<li><span class=\"number\">{}</span>{}</li>", index + 1, escaped(words)))
         .collect();
     let events = if events.is_empty() { events } else { format!("<ol class=\"events\">{events}</ol>\n") };
-    let plot = figure(id, title, &description, |size| curves_svg(curves, size));
+    let plot = figure(id, title, &legend.description, |size| curves_svg(curves, size));
     format!(
-        "<figure>\n<figcaption>{}</figcaption>\n{plot}<ul class=\"legend\">{legend}</ul>\n{events}</figure>\n{}",
+        "<figure>\n<figcaption>{}</figcaption>\n{plot}<ul class=\"legend\">{lines}</ul>\n{events}</figure>\n{}{}",
         escaped(&curves.y_label),
+        save(id, curves_figure(curves, title, &legend)),
         numbers(&curve_numbers(curves), title, curves)
     )
 }
@@ -279,8 +274,9 @@ fn bars(bars: &Bars, id: &str, title: &str) -> String {
     let plot = figure(id, title, &description, |size| bars_svg(bars, size.width));
     let table = Table { columns: vec![String::new(), bars.label.clone()], rows };
     format!(
-        "<figure>\n<figcaption>{}</figcaption>\n{plot}</figure>\n<details>\n<summary>Numbers of this plot</summary>\n{}</details>\n",
+        "<figure>\n<figcaption>{}</figcaption>\n{plot}</figure>\n{}<details>\n<summary>Numbers of this plot</summary>\n{}</details>\n",
         escaped(&bars.label),
+        save(id, bars_figure(bars, title, &description)),
         self::table(&table, &format!("Numbers: {title}"), true)
     )
 }

@@ -4,8 +4,10 @@
 //! [`Text`] lines for a terminal, [`Markdown`] a text for a repository or a paper's draft, and [`Latex`] its tables for the paper.
 
 mod curve;
+mod figure;
 mod html;
 mod latex;
+mod legend;
 mod markdown;
 mod number;
 mod text;
