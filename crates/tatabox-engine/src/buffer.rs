@@ -44,7 +44,7 @@ impl Memory {
         // Linux before 6.7 starts a mapping on any small page.
         let map = MmapMut::map_anon(bytes.checked_add(LARGE_PAGE)?).ok()?;
         let start = map.as_ptr().align_offset(LARGE_PAGE);
-        // By default Linux gives large pages to who asks for them. A kernel without any refuses, and small ones do as well.
+        // Many a Linux gives large pages only to who asks for them. A kernel without any refuses, and small ones do as well.
         #[cfg(target_os = "linux")]
         let _ = map.advise_range(memmap2::Advice::HugePage, start, bytes);
         Some(Self::Mapped { map, start })
