@@ -42,7 +42,7 @@ pub(super) fn bars_figure(bars: &Bars, title: &str, description: &str) -> Option
 
 /// A plot with what belongs to it.
 fn figure(plot: &str, plot_height: u32, [title, description, label]: [&str; 3], entries: &[(Sign, &String)]) -> String {
-    // About half of a letter's height is its width.
+    // A letter is about half as wide as it is high.
     let longest = entries.iter().map(|(_, words)| words.chars().count() as u32).max().unwrap_or(0);
     let column = SIGN + 7 * longest + 12;
     let columns = (PLOT.width / column).max(1) as usize;
