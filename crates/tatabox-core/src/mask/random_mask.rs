@@ -11,8 +11,8 @@ pub(super) const PAPER_BORDERS: [u64; 4] = [30_000, 60_000, 100_000, 150_000];
 pub(super) const PAPER_STEPS: u64 = 480_000;
 
 impl SpanMask {
-    /// `random-mask`: the phases of a run of `total_steps`. Phase i of the paper draws from the first i+1 entries of `draws`; `borders[i]` is its last step, and the last
-    /// phase takes the steps that are left. `borders` are increasing and one fewer than `draws`.
+    /// `random-mask`: the phases of a run of `total_steps`. Phase i of the paper draws from the first i+1 entries of `draws`; `borders[i]` is its last
+    /// step, and the last phase takes the steps that are left. `borders` are increasing and one fewer than `draws`.
     ///
     /// The controls keep the steps that each set is drawn for and change only their order, so that they differ from the paper in nothing else:
     /// `contracting` runs the phases backwards, `shuffled` in an order that `seed` draws. `fixed-wide` draws from all spans at every step.
