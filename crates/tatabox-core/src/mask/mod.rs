@@ -160,6 +160,7 @@ mod tests {
     use crate::mask::Strategy;
     use crate::rng::Purpose;
     use crate::tokenizer::{TokenKind, Tokenizer, TokenizerConfig, UNK};
+    use crate::units::TokenId;
     use proptest::prelude::*;
     use proptest::strategy::Strategy as _;
 
@@ -179,6 +180,12 @@ mod tests {
         let mut tokens = Tokens::default();
         tokenizer_of(k).encode(codes, &mut tokens);
         tokens
+    }
+
+    /// `count` content tokens that are all the same, between the special ones.
+    pub(super) fn same_tokens(count: usize) -> Tokens {
+        let ids = [vec![TokenId(2)], vec![TokenId(7); count], vec![TokenId(3)]].concat();
+        Tokens { ids, unknown: 0, leftover: 0 }
     }
 
     /// The share of the content tokens that a strategy selects in windows at a step.

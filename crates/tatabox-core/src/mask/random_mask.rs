@@ -63,10 +63,8 @@ fn shuffle(stretches: &mut [(u64, usize)], seed: u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mask::tests::tokenizer;
+    use crate::mask::tests::{same_tokens, tokenizer};
     use crate::mask::{MaskConfig, MaskStrategy, Rate, Strategy};
-    use crate::tokenizer::Tokens;
-    use crate::units::TokenId;
     use std::collections::BTreeMap;
 
     fn spans(strategy: &dyn MaskStrategy, step: u64) -> Vec<u32> {
@@ -145,11 +143,7 @@ mod tests {
 
     #[test]
     fn one_length_is_drawn_for_each_sequence_uniformly() {
-        let tokens = Tokens {
-            ids: [vec![TokenId(2)], vec![TokenId(7); 200], vec![TokenId(3)]].concat(),
-            unknown: 0,
-            leftover: 0,
-        };
+        let tokens = same_tokens(200);
         let strategy = build(Schedule::FixedWide, 100, 0);
         let mut counts: BTreeMap<u32, u32> = BTreeMap::new();
         for index in 0..10_000 {
@@ -174,11 +168,7 @@ mod tests {
 
     #[test]
     fn the_papers_rate_grows_from_fourteen_to_twenty_two_percent_and_the_constant_one_stays() {
-        let tokens = Tokens {
-            ids: [vec![TokenId(2)], vec![TokenId(7); 510], vec![TokenId(3)]].concat(),
-            unknown: 0,
-            leftover: 0,
-        };
+        let tokens = same_tokens(510);
         let share = |rate, step| {
             let config = MaskConfig { strategy: Strategy::RandomMask, rate, ..MaskConfig::default() };
             let strategy = config.build(&tokenizer(), 480_000, 0, None).unwrap();

@@ -53,14 +53,12 @@ impl MaskStrategy for SpanMask {
 mod tests {
     use super::*;
     use crate::mask::MaskConfig;
-    use crate::mask::tests::tokenizer;
+    use crate::mask::tests::{same_tokens, tokenizer};
     use crate::rng::Purpose;
-    use crate::units::TokenId;
 
     #[test]
     fn token_selects_fifteen_percent_within_half_a_point() {
-        let ids = [vec![TokenId(2)], vec![TokenId(7); 100_000], vec![TokenId(3)]].concat();
-        let tokens = Tokens { ids, unknown: 0, leftover: 0 };
+        let tokens = same_tokens(100_000);
         let selection = SpanMask::token(0.15).select(&tokens, 1, &mut SeededRng::new(4, Purpose::Test, 0, 0));
         let share = selection.positions.len() as f64 / 100_000.0;
         assert!((share - 0.15).abs() < 0.005, "{share}");
@@ -70,8 +68,7 @@ mod tests {
     #[test]
     fn dnaberts_rate_selects_fourteen_percent() {
         // ALGORITHMS 1.1: 1 - (1 - 0.025)^6 = 14.09 %.
-        let ids = [vec![TokenId(2)], vec![TokenId(7); 400_000], vec![TokenId(3)]].concat();
-        let tokens = Tokens { ids, unknown: 0, leftover: 0 };
+        let tokens = same_tokens(400_000);
         let strategy = MaskConfig::default().build(&tokenizer(), 1_000, 0, None).unwrap();
         let selection = strategy.select(&tokens, 1, &mut SeededRng::new(5, Purpose::Test, 0, 0));
         let share = selection.positions.len() as f64 / 400_000.0;
@@ -81,11 +78,7 @@ mod tests {
 
     #[test]
     fn the_share_of_short_sequences_without_a_centre_is_that_of_independent_draws() {
-        let tokens = Tokens {
-            ids: [vec![TokenId(2)], vec![TokenId(7); 20], vec![TokenId(3)]].concat(),
-            unknown: 0,
-            leftover: 0,
-        };
+        let tokens = same_tokens(20);
         let strategy = SpanMask::kmer_span(SpanDraw::new(6, 0.025));
         let empty = (0..20_000)
             .filter(|&index| {
