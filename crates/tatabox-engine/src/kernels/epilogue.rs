@@ -8,6 +8,8 @@ use crate::element::Element;
 pub trait Epilogue: Sync {
     /// Panics if a product of these sizes does not fit.
     fn check(&self, rows: usize, columns: usize);
+    /// Asks for the memory of a block that will be stored soon: its rows lie far apart, which no processor foresees.
+    fn prefetch(&self, row: usize, column: usize, rows: usize, columns: usize);
     /// Takes `tile[..rows, ..columns]`, rows `stride` apart, as C from `row` and `column` on. Called once for each block, from any thread.
     fn store(&self, row: usize, column: usize, rows: usize, columns: usize, tile: &[f32], stride: usize);
 }
@@ -62,6 +64,12 @@ impl<'a, E> Target<'a, E> {
         Target { data, len, columns: part.columns, stride: self.stride, borrowed: self.borrowed }
     }
 
+    /// See [`Epilogue::prefetch`].
+    #[inline(always)]
+    fn prefetch(&self, row: usize, column: usize, rows: usize, columns: usize) {
+        prefetch(self.data, self.stride, row, column, rows, columns);
+    }
+
     /// Part of a row. Rows that are held at the same time must not overlap.
     #[inline(always)]
     #[allow(clippy::mut_from_ref)]
@@ -71,6 +79,26 @@ impl<'a, E> Target<'a, E> {
         // SAFETY: `check` compared the whole product with the slice; `Gemm` calls `store` once for each block, and blocks do not overlap.
         unsafe { std::slice::from_raw_parts_mut(self.data.add(start), columns) }
     }
+}
+
+/// Bytes of a cache line.
+const LINE: usize = 64;
+
+/// Asks for a block of the matrix at `data`, rows `stride` apart.
+#[inline(always)]
+fn prefetch<E>(data: *const E, stride: usize, row: usize, column: usize, rows: usize, columns: usize) {
+    #[cfg(target_arch = "x86_64")]
+    for row in row..row + rows {
+        for column in (column..column + columns).step_by(LINE / size_of::<E>()) {
+            // SAFETY: prefetching reads nothing, so that any address will do.
+            unsafe {
+                use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+                _mm_prefetch::<_MM_HINT_T0>(data.wrapping_add(row * stride + column).cast());
+            }
+        }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (data, stride, row, column, rows, columns);
 }
 
 /// `out[c] = value(sums[c], other[c], out[c])`, sixteen at a time: all of them are computed before one is stored, so that no check for overlap
@@ -131,6 +159,10 @@ impl<E: Element> Epilogue for Store<'_, E> {
         self.target.check(rows, columns);
     }
     #[inline(always)]
+    fn prefetch(&self, row: usize, column: usize, rows: usize, columns: usize) {
+        self.target.prefetch(row, column, rows, columns);
+    }
+    #[inline(always)]
     fn store(&self, row: usize, column: usize, rows: usize, columns: usize, tile: &[f32], stride: usize) {
         for (index, values) in tile.chunks_exact(stride).take(rows).enumerate() {
             let values = &values[..columns];
@@ -173,6 +205,11 @@ impl<E: Element> Epilogue for StoreGelu<'_, E> {
         self.out.check(rows, columns);
     }
     #[inline(always)]
+    fn prefetch(&self, row: usize, column: usize, rows: usize, columns: usize) {
+        self.pre.prefetch(row, column, rows, columns);
+        self.out.prefetch(row, column, rows, columns);
+    }
+    #[inline(always)]
     fn store(&self, row: usize, column: usize, rows: usize, columns: usize, tile: &[f32], stride: usize) {
         let bias = &self.bias[column..][..columns];
         for (index, values) in tile.chunks_exact(stride).take(rows).enumerate() {
@@ -202,6 +239,11 @@ impl<E: Element> Epilogue for StoreThroughGelu<'_, E> {
     fn check(&self, rows: usize, columns: usize) {
         self.out.check(rows, columns);
         assert!(self.pre.len() >= rows * columns, "the activation before GELU");
+    }
+    #[inline(always)]
+    fn prefetch(&self, row: usize, column: usize, rows: usize, columns: usize) {
+        self.out.prefetch(row, column, rows, columns);
+        prefetch(self.pre.as_ptr(), self.out.columns, row, column, rows, columns);
     }
     #[inline(always)]
     fn store(&self, row: usize, column: usize, rows: usize, columns: usize, tile: &[f32], stride: usize) {

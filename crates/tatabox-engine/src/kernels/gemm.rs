@@ -19,6 +19,12 @@ const MAX_TILE: usize = 32 * 32;
 /// Packed rows of A that one task keeps in the second-level cache, in bytes.
 const LEFT_BLOCK_BYTES: usize = 512 << 10;
 
+/// Packed columns of B that are kept there beside them, in bytes: each rows of A meet all of these, so that C is stored along its rows.
+const RIGHT_BLOCK_BYTES: usize = 512 << 10;
+
+/// Panels of B that one task packs.
+const PACKED_PANELS: usize = 8;
+
 /// The matrix kernels of one instruction set and number format.
 #[derive(Clone, Copy)]
 pub struct Gemm {
@@ -121,21 +127,22 @@ fn pack<P: Packed, B: Element, R>(
 ) -> R {
     let panel_len = panel_len::<P>(width, b.rows).max(1);
     with_scratch(b.columns.div_ceil(width) * panel_len, |right: &mut [P]| {
-        let pack = |(panel, out): (usize, &mut [P])| {
-            pack_panel::<P, B>(isa, isa, b.t(), panel * width, width, out);
+        let pack = |(task, out): (usize, &mut [P])| {
+            pack_panels::<P, B>(isa, isa, b.t(), task * PACKED_PANELS * width, width, out);
         };
+        let chunk = PACKED_PANELS * panel_len;
         if parallel {
-            right.par_chunks_mut(panel_len).enumerate().for_each(pack);
+            right.par_chunks_mut(chunk).enumerate().for_each(pack);
         } else {
-            right.chunks_mut(panel_len).enumerate().for_each(pack);
+            right.chunks_mut(chunk).enumerate().for_each(pack);
         }
         work(right)
     })
 }
 
 vectorized! {
-    fn pack_panel[P: Packed, B: Element](kind: Isa, view: View<B>, first: usize, width: usize, panel: &mut [P]) {
-        P::pack_right(kind, view, first, width, panel);
+    fn pack_panels[P: Packed, B: Element](kind: Isa, view: View<B>, first: usize, width: usize, panels: &mut [P]) {
+        P::pack_right(kind, view, first, width, panels);
     }
 
     /// Some rows of C, some panels of columns.
@@ -154,16 +161,19 @@ vectorized! {
         let padded = a.columns.next_multiple_of(P::DEPTH);
         let (left_len, right_len) = (panel_len::<P>(mr, a.columns).max(1), panel_len::<P>(nr, a.columns).max(1));
         let mut tile = [0f32; MAX_TILE];
-        for (panel, out) in left.chunks_mut(left_len).enumerate() {
-            P::pack_left(kind, a, rows.start + panel * mr, mr, out);
-        }
-        for panel in panels {
-            let right = &right[panel * right_len..][..right_len];
-            let column = panel * nr;
+        P::pack_left(kind, a, rows.start, mr, left);
+        let per_chunk = (RIGHT_BLOCK_BYTES / (right_len * size_of::<P>())).max(1);
+        for chunk in panels.clone().step_by(per_chunk) {
             for (index, left) in left.chunks(left_len).enumerate() {
                 let row = rows.start + index * mr;
-                kernel.run(padded, left, right, &mut tile);
-                epilogue.store(row, column, mr.min(rows.end - row), nr.min(columns - column), &tile, nr);
+                for panel in chunk..panels.end.min(chunk + per_chunk) {
+                    let column = panel * nr;
+                    let right = &right[panel * right_len..][..right_len];
+                    let (valid_rows, valid_columns) = (mr.min(rows.end - row), nr.min(columns - column));
+                    epilogue.prefetch(row, column, valid_rows, valid_columns);
+                    kernel.run(padded, left, right, &mut tile);
+                    epilogue.store(row, column, valid_rows, valid_columns, &tile, nr);
+                }
             }
         }
     }

@@ -62,10 +62,10 @@ impl<E: Element> View<'_, E> {
 pub trait Packed: Element {
     /// The multiple that the depth of a panel is padded to.
     const DEPTH: usize;
-    /// Packs rows `first..first + width` of `view`, `[lead, depth]`, as the left operand.
-    fn pack_left<E: Element>(isa: Isa, view: View<E>, first: usize, width: usize, panel: &mut [Self]);
-    /// Packs rows `first..first + width` of `view`, `[lead, depth]`, as the right operand (`view` is B transposed).
-    fn pack_right<E: Element>(isa: Isa, view: View<E>, first: usize, width: usize, panel: &mut [Self]);
+    /// Packs the rows of `view`, `[lead, depth]`, from `first` on as the left operand, `width` a panel, as many panels as there is room for.
+    fn pack_left<E: Element>(isa: Isa, view: View<E>, first: usize, width: usize, panels: &mut [Self]);
+    /// The same as the right operand (`view` is B transposed).
+    fn pack_right<E: Element>(isa: Isa, view: View<E>, first: usize, width: usize, panels: &mut [Self]);
 }
 
 /// Elements of a panel.
@@ -77,38 +77,40 @@ impl Packed for f32 {
     const DEPTH: usize = 1;
 
     #[inline(always)]
-    fn pack_left<E: Element>(isa: Isa, view: View<E>, first: usize, width: usize, panel: &mut [f32]) {
+    fn pack_left<E: Element>(isa: Isa, view: View<E>, first: usize, width: usize, panels: &mut [f32]) {
         // [depth, width]
-        let valid = width.min(view.rows - first);
         let depth = view.columns;
-        let panel = &mut panel[..depth * width];
-        if valid < width {
-            panel.fill(0.0);
-        }
-        if view.row_stride == 1 {
-            if copy_columns(isa, view, first, valid, width, panel) {
-                return;
+        let firsts = (first..view.rows).step_by(width);
+        for (first, panel) in firsts.zip(panels.chunks_exact_mut((depth * width).max(1))) {
+            let valid = width.min(view.rows - first);
+            if valid < width {
+                panel.fill(0.0);
             }
-            for (k, out) in panel.chunks_exact_mut(width).enumerate() {
-                let source = &view.data[k * view.column_stride + first..][..valid];
-                for lead in 0..valid {
-                    out[lead] = source[lead].to_f32();
+            if view.row_stride == 1 {
+                if copy_columns(isa, view, first, valid, width, panel) {
+                    continue;
                 }
-            }
-        } else {
-            let done = transpose_rows(isa, view, first, valid, width, panel);
-            for lead in 0..valid {
-                let source = &view.data[(first + lead) * view.row_stride..][..depth];
-                for (k, value) in source.iter().enumerate().skip(done) {
-                    panel[k * width + lead] = value.to_f32();
+                for (k, out) in panel.chunks_exact_mut(width).enumerate() {
+                    let source = &view.data[k * view.column_stride + first..][..valid];
+                    for lead in 0..valid {
+                        out[lead] = source[lead].to_f32();
+                    }
+                }
+            } else {
+                let done = transpose_rows(isa, view, first, valid, width, panel);
+                for lead in 0..valid {
+                    let source = &view.data[(first + lead) * view.row_stride..][..depth];
+                    for (k, value) in source.iter().enumerate().skip(done) {
+                        panel[k * width + lead] = value.to_f32();
+                    }
                 }
             }
         }
     }
 
     #[inline(always)]
-    fn pack_right<E: Element>(isa: Isa, view: View<E>, first: usize, width: usize, panel: &mut [f32]) {
-        Self::pack_left(isa, view, first, width, panel);
+    fn pack_right<E: Element>(isa: Isa, view: View<E>, first: usize, width: usize, panels: &mut [f32]) {
+        Self::pack_left(isa, view, first, width, panels);
     }
 }
 
@@ -174,26 +176,40 @@ impl Packed for bf16 {
     const DEPTH: usize = 32;
 
     #[inline(always)]
-    fn pack_left<E: Element>(isa: Isa, view: View<E>, first: usize, width: usize, panel: &mut [bf16]) {
+    fn pack_left<E: Element>(isa: Isa, view: View<E>, first: usize, width: usize, panels: &mut [bf16]) {
         // [depth / 32, width, 32]
-        let valid = width.min(view.rows - first);
         let depth = view.columns;
-        for (block, out) in panel.chunks_exact_mut(width * 32).take(depth.div_ceil(32)).enumerate() {
-            let ks = 32.min(depth - block * 32);
-            if valid < width || ks < 32 {
-                out.fill(bf16::ZERO);
-            }
-            if view.column_stride == 1 {
+        let panel_len = panel_len::<bf16>(width, depth).max(1);
+        let firsts = || (first..view.rows).step_by(width);
+        if view.column_stride == 1 {
+            for (first, panel) in firsts().zip(panels.chunks_exact_mut(panel_len)) {
+                let valid = width.min(view.rows - first);
+                if valid < width || !depth.is_multiple_of(32) {
+                    panel.fill(bf16::ZERO);
+                }
                 for lead in 0..valid {
-                    let source = &view.data[(first + lead) * view.row_stride + block * 32..][..ks];
-                    for (out, value) in out[lead * 32..][..ks].iter_mut().zip(source) {
-                        *out = value.to_bf16();
+                    let source = &view.data[(first + lead) * view.row_stride..][..depth];
+                    for (source, out) in source.chunks(32).zip(panel.chunks_exact_mut(width * 32)) {
+                        for (out, value) in out[lead * 32..][..source.len()].iter_mut().zip(source) {
+                            *out = value.to_bf16();
+                        }
                     }
                 }
-            } else {
-                let done = transpose_columns(isa, view, first, block * 32, ks, valid, out);
+            }
+            return;
+        }
+        // All panels of some rows before the next rows, as they lie in memory.
+        for from in (0..depth).step_by(32) {
+            let ks = 32.min(depth - from);
+            for (first, panel) in firsts().zip(panels.chunks_exact_mut(panel_len)) {
+                let valid = width.min(view.rows - first);
+                let out = &mut panel[from * width..][..32 * width];
+                if valid < width || ks < 32 {
+                    out.fill(bf16::ZERO);
+                }
+                let done = transpose_columns(isa, view, first, from, ks, valid, out);
                 for k in 0..ks {
-                    let source = &view.data[(block * 32 + k) * view.column_stride + first..][..valid];
+                    let source = &view.data[(from + k) * view.column_stride + first..][..valid];
                     for (lead, value) in source.iter().enumerate().skip(done) {
                         out[lead * 32 + k] = value.to_bf16();
                     }
@@ -203,37 +219,42 @@ impl Packed for bf16 {
     }
 
     #[inline(always)]
-    fn pack_right<E: Element>(isa: Isa, view: View<E>, first: usize, width: usize, panel: &mut [bf16]) {
+    fn pack_right<E: Element>(isa: Isa, view: View<E>, first: usize, width: usize, panels: &mut [bf16]) {
         // [depth / 2, width, 2]
-        let valid = width.min(view.rows - first);
         let depth = view.columns;
-        let padded = depth.next_multiple_of(32);
-        let panel = &mut panel[..padded * width];
-        if valid < width || depth < padded {
-            panel.fill(bf16::ZERO);
-        }
-        if view.row_stride == 1 {
-            for (pair, out) in panel.chunks_exact_mut(2 * width).take(depth.div_ceil(2)).enumerate() {
-                let even = &view.data[2 * pair * view.column_stride + first..][..valid];
-                if 2 * pair + 1 < depth {
-                    let odd = &view.data[(2 * pair + 1) * view.column_stride + first..][..valid];
-                    for lead in 0..valid {
-                        out[2 * lead] = even[lead].to_bf16();
-                        out[2 * lead + 1] = odd[lead].to_bf16();
-                    }
-                } else {
-                    for lead in 0..valid {
-                        out[2 * lead] = even[lead].to_bf16();
+        let panel_len = panel_len::<bf16>(width, depth).max(1);
+        let firsts = || (first..view.rows).step_by(width);
+        for (first, panel) in firsts().zip(panels.chunks_exact_mut(panel_len)) {
+            let valid = width.min(view.rows - first);
+            if valid < width || !depth.is_multiple_of(32) {
+                panel.fill(bf16::ZERO);
+            }
+            if view.row_stride > 1 {
+                let done = transpose_pairs(isa, view, first, valid, width, panel);
+                for lead in 0..valid {
+                    let source = &view.data[(first + lead) * view.row_stride..][..depth];
+                    for (pair, values) in source.chunks(2).enumerate().skip(done / 2) {
+                        for (odd, value) in values.iter().enumerate() {
+                            panel[(pair * width + lead) * 2 + odd] = value.to_bf16();
+                        }
                     }
                 }
             }
-        } else {
-            let done = transpose_pairs(isa, view, first, valid, width, panel);
-            for lead in 0..valid {
-                let source = &view.data[(first + lead) * view.row_stride..][..depth];
-                for (pair, values) in source.chunks(2).enumerate().skip(done / 2) {
-                    for (odd, value) in values.iter().enumerate() {
-                        panel[(pair * width + lead) * 2 + odd] = value.to_bf16();
+        }
+        if view.row_stride > 1 {
+            return;
+        }
+        // All panels of some rows before the next rows, as they lie in memory.
+        for from in (0..depth).step_by(32) {
+            let ks = 32.min(depth - from);
+            for (first, panel) in firsts().zip(panels.chunks_exact_mut(panel_len)) {
+                let valid = width.min(view.rows - first);
+                let out = &mut panel[from * width..][..32 * width];
+                let done = interleave_columns(isa, view, first, from, ks, valid, out);
+                for k in 0..ks {
+                    let source = &view.data[(from + k) * view.column_stride + first..][..valid];
+                    for (lead, value) in source.iter().enumerate().skip(done) {
+                        out[(k / 2 * width + lead) * 2 + k % 2] = value.to_bf16();
                     }
                 }
             }
@@ -263,6 +284,38 @@ fn transpose_columns<E: Element>(
             unsafe { super::pack_avx512::pack_bf16_rows(source.as_ptr().cast(), view.column_stride, out.as_mut_ptr()) };
         }
         return leads;
+    }
+    let _ = (isa, view, first, from, ks, valid, out);
+    0
+}
+
+/// A block of up to 32 of the depth of a column-major bf16 view, as pairs, by vector copies; returns how many leads are done.
+#[inline(always)]
+fn interleave_columns<E: Element>(
+    isa: Isa,
+    view: View<E>,
+    first: usize,
+    from: usize,
+    ks: usize,
+    valid: usize,
+    out: &mut [bf16],
+) -> usize {
+    #[cfg(target_arch = "x86_64")]
+    if isa >= Isa::Avx512 && E::PRECISION == Precision::Bf16 && out.len().is_multiple_of(32 * 16) {
+        let width = out.len() / 32;
+        for start in (0..valid).step_by(16) {
+            let leads = 16.min(valid - start);
+            let source = &view.data[from * view.column_stride + first + start..];
+            let out = &mut out[2 * start..];
+            assert!(source.len() >= (ks - 1) * view.column_stride + leads);
+            assert!(out.len() >= ((ks.div_ceil(2) - 1) * width + 16) * 2);
+            // SAFETY: `isa` says that AVX-512 is there, `E` is bf16, and the lengths are checked above.
+            unsafe {
+                let (source, out) = ((source.as_ptr().cast(), view.column_stride), (out.as_mut_ptr(), width));
+                super::pack_avx512::interleave_bf16_pairs(source, leads, ks, out);
+            }
+        }
+        return valid;
     }
     let _ = (isa, view, first, from, ks, valid, out);
     0
@@ -312,18 +365,23 @@ mod tests {
         };
         for isa in [Isa::Portable, Isa::Avx2, Isa::Avx512].into_iter().filter(|isa| isa.is_available()) {
             for view in views {
-                let mut panel = vec![P::from_f32(-1.0); width * padded];
-                P::pack_left(isa, view, first, width, &mut panel);
-                for (lead, k) in (0..width).flat_map(|lead| (0..padded).map(move |k| (lead, k))) {
+                let panels = (rows - first).div_ceil(width);
+                let mut packed = vec![P::from_f32(-1.0); panels * width * padded];
+                let places =
+                    || (0..panels * width).flat_map(|lead| (0..padded).map(move |k| (lead / width, lead % width, k)));
+                P::pack_left(isa, view, first, width, &mut packed);
+                for (panel, lead, k) in places() {
                     let at = k / P::DEPTH * P::DEPTH * width + lead * P::DEPTH + k % P::DEPTH;
-                    assert_eq!(panel[at].to_f32(), expected(lead, k), "left {isa:?} {lead} {k}");
+                    let got = packed[panel * width * padded + at].to_f32();
+                    assert_eq!(got, expected(panel * width + lead, k), "left {isa:?} {panel} {lead} {k}");
                 }
-                panel.fill(P::from_f32(-1.0));
-                P::pack_right(isa, view, first, width, &mut panel);
+                packed.fill(P::from_f32(-1.0));
+                P::pack_right(isa, view, first, width, &mut packed);
                 let group = P::DEPTH.min(2);
-                for (lead, k) in (0..width).flat_map(|lead| (0..padded).map(move |k| (lead, k))) {
+                for (panel, lead, k) in places() {
                     let at = k / group * group * width + lead * group + k % group;
-                    assert_eq!(panel[at].to_f32(), expected(lead, k), "right {isa:?} {lead} {k}");
+                    let got = packed[panel * width * padded + at].to_f32();
+                    assert_eq!(got, expected(panel * width + lead, k), "right {isa:?} {panel} {lead} {k}");
                 }
             }
         }

@@ -131,6 +131,35 @@ pub unsafe fn pack_bf16_pairs(
     }
 }
 
+/// Column-major bf16 to pairs: `panel[(k / 2 * panel_stride + lead) * 2 + k % 2] = source[k * stride + lead]` for `lead < leads`, `k < depth`, and 0 for
+/// `leads <= lead < 16` and for the partner of the last row of an odd depth.
+///
+/// # Safety
+/// AVX-512 F, BW and VL; `source` holds `(depth - 1) * stride + leads` elements, `panel` holds `((depth.div_ceil(2) - 1) * panel_stride + 16) * 2`.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+pub unsafe fn interleave_bf16_pairs(
+    (source, stride): (*const bf16, usize),
+    leads: usize,
+    depth: usize,
+    (panel, panel_stride): (*mut bf16, usize),
+) {
+    let keep = ((1u32 << leads) - 1) as __mmask16;
+    for pair in 0..depth.div_ceil(2) {
+        // SAFETY: the masks keep `leads` numbers of rows that are there; 16 pairs within the panel by this function's contract.
+        unsafe {
+            let even = source.add(2 * pair * stride);
+            let low = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(keep, even.cast()));
+            let line = if 2 * pair + 1 < depth {
+                let odd = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(keep, even.add(stride).cast()));
+                _mm512_or_si512(low, _mm512_slli_epi32::<16>(odd))
+            } else {
+                low
+            };
+            _mm512_storeu_si512(panel.add(pair * panel_stride * 2).cast(), line);
+        }
+    }
+}
+
 /// Column-major bf16 to rows of 32: `out[lead * 32 + k] = source[k * stride + lead]` for `lead < 16`, `k < 32`.
 ///
 /// # Safety
