@@ -7,9 +7,10 @@ pub mod error;
 
 pub mod buffer;
 pub mod element;
-pub mod philox;
 
 pub mod isa;
+pub mod philox;
+
 pub mod kernels;
 
 pub mod graph;

@@ -4,11 +4,14 @@
 //! instead of stored, is the same on every device and with any number of threads, and a resumed run draws what an uninterrupted one draws.
 //! Seven rounds pass BigCrush (the paper's table 2); initialisation and dropout both use them.
 
+#![allow(unsafe_code)] // Calling the AVX-512 kernel, where the processor has it.
+
+use crate::isa::Isa;
 use std::f32::consts::TAU;
 
-const ROUNDS: usize = 7;
-const MULTIPLIERS: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];
-const WEYL: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];
+pub(crate) const ROUNDS: usize = 7;
+pub(crate) const MULTIPLIERS: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];
+pub(crate) const WEYL: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];
 
 /// Sixteen counters at once: what vector registers hold.
 pub const LANES: usize = 16;
@@ -93,6 +96,7 @@ pub const GROUP: usize = 128;
 /// Dropout of one op in one step: which elements stay, and by how much those are scaled.
 #[derive(Clone, Copy, Debug)]
 pub struct Dropout {
+    isa: Isa,
     key: [u32; 2],
     /// A 16-bit draw below this drops the element.
     threshold: u32,
@@ -101,9 +105,9 @@ pub struct Dropout {
 
 impl Dropout {
     /// Drops with probability `p`, rounded to 1/65536, and scales what stays so that the expectation is kept exactly. None if nothing is dropped.
-    pub fn new(p: f32, key: [u32; 2]) -> Option<Self> {
+    pub fn new(isa: Isa, p: f32, key: [u32; 2]) -> Option<Self> {
         let (threshold, scale) = Self::threshold_and_scale(p);
-        (threshold > 0).then_some(Self { key, threshold, scale })
+        (threshold > 0).then_some(Self { isa, key, threshold, scale })
     }
 
     /// What a 16-bit draw must reach to be kept, and what the kept is multiplied with.
@@ -115,9 +119,17 @@ impl Dropout {
     /// The factors (0 or `scale`) of columns `group * 128 ..` of a row; `plane` tells apart what has the same row (attention heads).
     #[inline(always)]
     pub fn scales(&self, row: u32, plane: u32, group: u32, out: &mut [f32; GROUP]) {
+        let first = group * LANES as u32;
+        #[cfg(target_arch = "x86_64")]
+        if self.isa >= Isa::Avx512 {
+            let kept = (self.threshold, self.scale);
+            // SAFETY: `isa` says that AVX-512 is there.
+            unsafe { crate::kernels::philox_avx512::scales([first, row, plane], self.key, kept, out) };
+            return;
+        }
         let mut counters = [0u32; LANES];
         for lane in 0..LANES {
-            counters[lane] = group * LANES as u32 + lane as u32;
+            counters[lane] = first + lane as u32;
         }
         let words = philox(counters, row, plane, self.key);
         for (word, out) in words.iter().zip(out.chunks_exact_mut(2 * LANES)) {
@@ -186,7 +198,7 @@ mod tests {
 
     #[test]
     fn drops_the_asked_share_and_keeps_the_mean() {
-        let dropout = Dropout::new(0.1, StepKey { seed: 7, step: 1, micro_step: 0 }.of_op(3)).unwrap();
+        let dropout = Dropout::new(Isa::current(), 0.1, StepKey { seed: 7, step: 1, micro_step: 0 }.of_op(3)).unwrap();
         let mut values = vec![1.0f32; 1000];
         let (mut dropped, mut sum) = (0, 0.0);
         for row in 0..1000 {
@@ -200,11 +212,26 @@ mod tests {
     }
 
     #[test]
+    fn every_processor_drops_the_same() {
+        let key = StepKey { seed: 7, step: 1, micro_step: 0 }.of_op(3);
+        for p in [1e-5, 0.1, 0.5, 0.9999] {
+            let factors = |isa, group| {
+                let mut factors = [f32::NAN; GROUP];
+                Dropout::new(isa, p, key).unwrap().scales(5, 2, group, &mut factors);
+                factors
+            };
+            for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
+                assert!((0..50).all(|group| factors(isa, group) == factors(Isa::Portable, group)), "{isa:?} {p}");
+            }
+        }
+    }
+
+    #[test]
     fn rows_planes_and_steps_differ() {
         let factors = |step, row, plane| {
             let mut factors = [0f32; GROUP];
             let key = StepKey { seed: 7, step, micro_step: 0 }.of_op(3);
-            Dropout::new(0.5, key).unwrap().scales(row, plane, 0, &mut factors);
+            Dropout::new(Isa::current(), 0.5, key).unwrap().scales(row, plane, 0, &mut factors);
             factors
         };
         let base = factors(1, 0, 0);

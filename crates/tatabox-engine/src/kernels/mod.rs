@@ -9,4 +9,6 @@ pub mod micro;
 pub mod pack;
 #[cfg(target_arch = "x86_64")]
 mod pack_avx512;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod philox_avx512;
 pub mod vectorize;

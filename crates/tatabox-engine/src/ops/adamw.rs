@@ -66,15 +66,18 @@ impl AdamW {
             gradient: gradient_scale,
             keep: 1.0 - self.lr * if parameter.decay { self.weight_decay } else { 0.0 },
             step_size: (f64::from(self.lr) / correction1) as f32,
-            root: correction2.sqrt() as f32,
+            inverse_root: (1.0 / correction2.sqrt()) as f32,
         };
         let Parameter { weights, rounded, gradient, first, second, .. } = parameter;
         let moments = first.par_chunks_mut(CHUNK).zip(second.par_chunks_mut(CHUNK));
         let tasks = weights.par_chunks_mut(CHUNK).zip(gradient.par_chunks(CHUNK)).zip(moments);
-        tasks.for_each(|((weights, gradient), (first, second))| {
+        // The copy is made of weights that are still in the cache.
+        let mut copies: Vec<&mut [bf16]> = rounded.chunks_mut(CHUNK).collect();
+        copies.resize_with(tasks.len(), Default::default);
+        tasks.zip(copies).for_each(|(((weights, gradient), (first, second)), rounded)| {
             step_chunk(isa, self, factors, weights, gradient, first, second);
+            round_chunk(isa, weights, rounded);
         });
-        round(isa, weights, rounded);
     }
 }
 
@@ -84,7 +87,7 @@ struct Factors {
     gradient: f32,
     keep: f32,
     step_size: f32,
-    root: f32,
+    inverse_root: f32,
 }
 
 vectorized! {
@@ -101,7 +104,7 @@ vectorized! {
             let g = gradient[i] * factors.gradient;
             first[i] = beta1 * first[i] + rest1 * g;
             second[i] = beta2 * second[i] + rest2 * g * g;
-            let denominator = second[i].sqrt() / factors.root + eps;
+            let denominator = second[i].sqrt() * factors.inverse_root + eps;
             weights[i] = weights[i] * factors.keep - factors.step_size * first[i] / denominator;
         }
     }
