@@ -4,6 +4,7 @@
 //! stride 64 bytes. `b` is packed `[depth / 2, 32 columns, 2]`: pairs of rows interleaved (VNNI order), 16 pairs and 16 columns are a tile, row stride 128 bytes.
 #![allow(unsafe_code)] // Inline assembly on packed panels; lengths are checked by `run`.
 
+use super::epilogue::Place;
 use half::bf16;
 use std::arch::asm;
 use std::sync::OnceLock;
@@ -78,21 +79,26 @@ impl super::micro::MicroKernel<bf16> for Tiles {
     fn block(&self) -> (usize, usize) {
         (BLOCK, BLOCK)
     }
-    fn run(&self, depth: usize, a: &[bf16], b: &[bf16], tile: &mut [f32]) {
-        run(depth, a, b, tile);
+    fn run(&self, depth: usize, a: &[bf16], b: &[bf16], c: Place) {
+        run(depth, a, b, c);
     }
 }
 
-/// `tile[32, 32] = a x b` over `depth`, a multiple of 32.
-fn run(depth: usize, a: &[bf16], b: &[bf16], tile: &mut [f32]) {
+/// `c[32, 32] = a x b`, or `c += a x b`, over `depth`, a multiple of 32.
+fn run(depth: usize, a: &[bf16], b: &[bf16], c: Place) {
     assert!(depth.is_multiple_of(DEPTH) && depth > 0);
-    assert!(a.len() >= depth * BLOCK && b.len() >= depth * BLOCK && tile.len() >= BLOCK * BLOCK);
+    assert!(a.len() >= depth * BLOCK && b.len() >= depth * BLOCK && c.shape.0 >= BLOCK && c.shape.1 >= BLOCK);
     configure_thread();
-    let (a, b, c) = (a.as_ptr().cast::<u8>(), b.as_ptr().cast::<u8>(), tile.as_mut_ptr());
-    // SAFETY: each step reads 2 tiles of 1 KiB from `a` and from `b` and advances by 2 KiB; the lengths are checked above.
+    let (a, b) = (a.as_ptr().cast::<u8>(), b.as_ptr().cast::<u8>());
+    let lower = c.data.wrapping_add(16 * c.stride);
+    // SAFETY: each step reads 2 tiles of 1 KiB from `a` and from `b` and advances by 2 KiB; `c` has 32 rows of 32; all checked above.
     unsafe {
         asm!(
-            "tilezero tmm0", "tilezero tmm1", "tilezero tmm2", "tilezero tmm3",
+            "test {add}, {add}", "jnz 3f",
+            "tilezero tmm0", "tilezero tmm1", "tilezero tmm2", "tilezero tmm3", "jmp 2f",
+            "3:",
+            "tileloadd tmm0, [{c} + {sc}*1]", "tileloadd tmm1, [{c} + {sc}*1 + 64]",
+            "tileloadd tmm2, [{lower} + {sc}*1]", "tileloadd tmm3, [{lower} + {sc}*1 + 64]",
             "2:",
             "tileloadd tmm4, [{a} + {sa}*1]",
             "tileloadd tmm6, [{b} + {sb}*1]",
@@ -103,10 +109,11 @@ fn run(depth: usize, a: &[bf16], b: &[bf16], tile: &mut [f32]) {
             "tdpbf16ps tmm2, tmm5, tmm6",
             "tdpbf16ps tmm3, tmm5, tmm7",
             "add {a}, 2048", "add {b}, 2048", "dec {k}", "jnz 2b",
-            "tilestored [{c} + {sb}*1], tmm0", "tilestored [{c} + {sb}*1 + 64], tmm1",
-            "tilestored [{c} + {sb}*1 + 2048], tmm2", "tilestored [{c} + {sb}*1 + 2112], tmm3",
+            "tilestored [{c} + {sc}*1], tmm0", "tilestored [{c} + {sc}*1 + 64], tmm1",
+            "tilestored [{lower} + {sc}*1], tmm2", "tilestored [{lower} + {sc}*1 + 64], tmm3",
             a = inout(reg) a => _, b = inout(reg) b => _, k = inout(reg) depth / DEPTH => _,
-            sa = in(reg) 64usize, sb = in(reg) 128usize, c = in(reg) c,
+            sa = in(reg) 64usize, sb = in(reg) 128usize,
+            c = in(reg) c.data, lower = in(reg) lower, sc = in(reg) 4 * c.stride, add = in(reg) usize::from(c.add),
             out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
             out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
             options(nostack)

@@ -2,16 +2,23 @@
 #![allow(unsafe_code)] // Threads write disjoint blocks of one matrix; `Gemm` visits each block once.
 
 use super::math::{gelu, gelu_derivative};
-use crate::element::Element;
+use crate::element::{Element, Precision};
+use std::marker::PhantomData;
 
 /// Where a matrix product puts its blocks.
 pub trait Epilogue: Sync {
     /// Panics if a product of these sizes does not fit.
     fn check(&self, rows: usize, columns: usize);
+    /// The block's own place in C, if it goes there as it is.
+    #[inline(always)]
+    fn place(&self, part: Part) -> Option<Place<'_>> {
+        let _ = part;
+        None
+    }
     /// Asks for the memory of a block that will be stored soon: its rows lie far apart, which no processor foresees.
-    fn prefetch(&self, row: usize, column: usize, rows: usize, columns: usize);
-    /// Takes `tile[..rows, ..columns]`, rows `stride` apart, as C from `row` and `column` on. Called once for each block, from any thread.
-    fn store(&self, row: usize, column: usize, rows: usize, columns: usize, tile: &[f32], stride: usize);
+    fn prefetch(&self, part: Part);
+    /// Takes `tile`, rows `stride` apart, as this block of C. Called once for each block, from any thread.
+    fn store(&self, part: Part, tile: &[f32], stride: usize);
 }
 
 /// A row-major matrix that threads fill block by block.
@@ -20,7 +27,29 @@ pub struct Target<'a, E> {
     len: usize,
     stride: usize,
     columns: usize,
-    borrowed: std::marker::PhantomData<&'a mut [E]>,
+    borrowed: PhantomData<&'a mut [E]>,
+}
+
+/// A block of f32 that a micro-kernel writes, or adds to.
+#[derive(Clone, Copy)]
+pub struct Place<'a> {
+    /// Its first element.
+    pub(super) data: *mut f32,
+    /// From row to row.
+    pub(super) stride: usize,
+    /// Rows and columns that may be written.
+    pub(super) shape: (usize, usize),
+    /// Whether the product is added to what is there.
+    pub add: bool,
+    borrowed: PhantomData<&'a mut [f32]>,
+}
+
+impl<'a> Place<'a> {
+    /// A block of its own, its rows one after the other.
+    pub fn of(tile: &'a mut [f32], columns: usize) -> Self {
+        let shape = (tile.len() / columns, columns);
+        Self { data: tile.as_mut_ptr(), stride: columns, shape, add: false, borrowed: PhantomData }
+    }
 }
 
 // SAFETY: blocks are disjoint, so no element is reached by two threads.
@@ -45,7 +74,7 @@ impl<'a, E> Target<'a, E> {
     /// `[rows, columns]` inside `data`, rows `stride` apart.
     pub fn new(data: &'a mut [E], columns: usize, stride: usize) -> Self {
         assert!(columns <= stride);
-        Self { data: data.as_mut_ptr(), len: data.len(), stride, columns, borrowed: std::marker::PhantomData }
+        Self { data: data.as_mut_ptr(), len: data.len(), stride, columns, borrowed: PhantomData }
     }
 
     fn check(&self, rows: usize, columns: usize) {
@@ -66,8 +95,8 @@ impl<'a, E> Target<'a, E> {
 
     /// See [`Epilogue::prefetch`].
     #[inline(always)]
-    fn prefetch(&self, row: usize, column: usize, rows: usize, columns: usize) {
-        prefetch(self.data, self.stride, row, column, rows, columns);
+    fn prefetch(&self, part: Part) {
+        prefetch(self.data, self.stride, part);
     }
 
     /// Part of a row. Rows that are held at the same time must not overlap.
@@ -81,15 +110,32 @@ impl<'a, E> Target<'a, E> {
     }
 }
 
+impl<'a, E: Element> Target<'a, E> {
+    /// A block, if it is of f32.
+    #[inline(always)]
+    fn place(&self, part: Part, add: bool) -> Option<Place<'a>> {
+        let end = (part.row + part.rows - 1) * self.stride + part.column + part.columns;
+        assert!(part.rows > 0 && part.column + part.columns <= self.columns && end <= self.len);
+        (E::PRECISION == Precision::F32).then(|| Place {
+            // SAFETY: the block lies inside of the slice, as asserted.
+            data: unsafe { self.data.add(part.row * self.stride + part.column) }.cast(),
+            stride: self.stride,
+            shape: (part.rows, part.columns),
+            add,
+            borrowed: PhantomData,
+        })
+    }
+}
+
 /// Bytes of a cache line.
 const LINE: usize = 64;
 
 /// Asks for a block of the matrix at `data`, rows `stride` apart.
 #[inline(always)]
-fn prefetch<E>(data: *const E, stride: usize, row: usize, column: usize, rows: usize, columns: usize) {
+fn prefetch<E>(data: *const E, stride: usize, part: Part) {
     #[cfg(target_arch = "x86_64")]
-    for row in row..row + rows {
-        for column in (column..column + columns).step_by(LINE / size_of::<E>()) {
+    for row in part.row..part.row + part.rows {
+        for column in (part.column..part.column + part.columns).step_by(LINE / size_of::<E>()) {
             // SAFETY: prefetching reads nothing, so that any address will do.
             unsafe {
                 use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
@@ -98,7 +144,7 @@ fn prefetch<E>(data: *const E, stride: usize, row: usize, column: usize, rows: u
         }
     }
     #[cfg(not(target_arch = "x86_64"))]
-    let _ = (data, stride, row, column, rows, columns);
+    let _ = (data, stride, part);
 }
 
 /// `out[c] = value(sums[c], other[c], out[c])`, sixteen at a time: all of them are computed before one is stored, so that no check for overlap
@@ -159,11 +205,16 @@ impl<E: Element> Epilogue for Store<'_, E> {
         self.target.check(rows, columns);
     }
     #[inline(always)]
-    fn prefetch(&self, row: usize, column: usize, rows: usize, columns: usize) {
-        self.target.prefetch(row, column, rows, columns);
+    fn place(&self, part: Part) -> Option<Place<'_>> {
+        if self.bias.is_some() || self.scale != 1.0 { None } else { self.target.place(part, self.add) }
     }
     #[inline(always)]
-    fn store(&self, row: usize, column: usize, rows: usize, columns: usize, tile: &[f32], stride: usize) {
+    fn prefetch(&self, part: Part) {
+        self.target.prefetch(part);
+    }
+    #[inline(always)]
+    fn store(&self, part: Part, tile: &[f32], stride: usize) {
+        let Part { row, rows, column, columns } = part;
         for (index, values) in tile.chunks_exact(stride).take(rows).enumerate() {
             let values = &values[..columns];
             let out = self.target.row(row + index, column, columns);
@@ -205,12 +256,13 @@ impl<E: Element> Epilogue for StoreGelu<'_, E> {
         self.out.check(rows, columns);
     }
     #[inline(always)]
-    fn prefetch(&self, row: usize, column: usize, rows: usize, columns: usize) {
-        self.pre.prefetch(row, column, rows, columns);
-        self.out.prefetch(row, column, rows, columns);
+    fn prefetch(&self, part: Part) {
+        self.pre.prefetch(part);
+        self.out.prefetch(part);
     }
     #[inline(always)]
-    fn store(&self, row: usize, column: usize, rows: usize, columns: usize, tile: &[f32], stride: usize) {
+    fn store(&self, part: Part, tile: &[f32], stride: usize) {
+        let Part { row, rows, column, columns } = part;
         let bias = &self.bias[column..][..columns];
         for (index, values) in tile.chunks_exact(stride).take(rows).enumerate() {
             let values = &values[..columns];
@@ -241,12 +293,13 @@ impl<E: Element> Epilogue for StoreThroughGelu<'_, E> {
         assert!(self.pre.len() >= rows * columns, "the activation before GELU");
     }
     #[inline(always)]
-    fn prefetch(&self, row: usize, column: usize, rows: usize, columns: usize) {
-        self.out.prefetch(row, column, rows, columns);
-        prefetch(self.pre.as_ptr(), self.out.columns, row, column, rows, columns);
+    fn prefetch(&self, part: Part) {
+        self.out.prefetch(part);
+        prefetch(self.pre.as_ptr(), self.out.columns, part);
     }
     #[inline(always)]
-    fn store(&self, row: usize, column: usize, rows: usize, columns: usize, tile: &[f32], stride: usize) {
+    fn store(&self, part: Part, tile: &[f32], stride: usize) {
+        let Part { row, rows, column, columns } = part;
         for (index, values) in tile.chunks_exact(stride).take(rows).enumerate() {
             let values = &values[..columns];
             let out = self.out.row(row + index, column, columns);

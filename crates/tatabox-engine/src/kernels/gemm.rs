@@ -3,7 +3,7 @@
 //! C = A x B with A `[m, depth]`, B `[depth, n]`. Every element of C is summed by one thread over the depth in one order, so that the result does not
 //! depend on the number of threads. Sums are f32 for both number formats.
 
-use super::epilogue::Epilogue;
+use super::epilogue::{Epilogue, Part, Place};
 use super::micro::{F32Kernel, MicroKernel};
 use super::pack::{Packed, View, panel_len};
 use super::vectorize::vectorized;
@@ -170,9 +170,21 @@ vectorized! {
                     let column = panel * nr;
                     let right = &right[panel * right_len..][..right_len];
                     let (valid_rows, valid_columns) = (mr.min(rows.end - row), nr.min(columns - column));
-                    epilogue.prefetch(row, column, valid_rows, valid_columns);
-                    kernel.run(padded, left, right, &mut tile);
-                    epilogue.store(row, column, valid_rows, valid_columns, &tile, nr);
+                    let part = Part { row, rows: valid_rows, column, columns: valid_columns };
+                    let is_whole = (valid_rows, valid_columns) == (mr, nr);
+                    match epilogue.place(part).filter(|_| is_whole) {
+                        Some(place) => {
+                            if place.add {
+                                epilogue.prefetch(part);
+                            }
+                            kernel.run(padded, left, right, place);
+                        }
+                        None => {
+                            epilogue.prefetch(part);
+                            kernel.run(padded, left, right, Place::of(&mut tile[..mr * nr], nr));
+                            epilogue.store(part, &tile, nr);
+                        }
+                    }
                 }
             }
         }

@@ -1,16 +1,17 @@
 //! Micro-kernels of f32 matrix products: one small block of C, held in registers, over the whole depth.
 //!
-//! `a` is packed `[depth, MR]`, `b` is packed `[depth, NR]`, the result is `tile[MR, NR]`, row-major.
+//! `a` is packed `[depth, MR]`, `b` is packed `[depth, NR]`, the result is `[MR, NR]` with rows any stride apart.
 #![allow(unsafe_code)] // Vector intrinsics on packed panels; lengths are checked by `run`.
 
+use super::epilogue::Place;
 use crate::isa::Isa;
 
 /// Computes one block of C over the whole depth from packed panels of `P`.
 pub trait MicroKernel<P>: Sync {
     /// Rows and columns of a block.
     fn block(&self) -> (usize, usize);
-    /// `tile = a x b`, row-major, over `depth`.
-    fn run(&self, depth: usize, a: &[P], b: &[P], tile: &mut [f32]);
+    /// `c = a x b` over `depth`, or `c += a x b`; `c` has room for a block.
+    fn run(&self, depth: usize, a: &[P], b: &[P], c: Place);
 }
 
 /// The f32 micro-kernel of one instruction set.
@@ -20,7 +21,7 @@ pub struct F32Kernel {
     pub mr: usize,
     /// Columns of a block of C.
     pub nr: usize,
-    function: unsafe fn(usize, *const f32, *const f32, *mut f32),
+    function: unsafe fn(usize, *const f32, *const f32, Place),
 }
 
 impl F32Kernel {
@@ -43,23 +44,18 @@ impl MicroKernel<f32> for F32Kernel {
         (self.mr, self.nr)
     }
     #[inline(always)]
-    fn run(&self, depth: usize, a: &[f32], b: &[f32], tile: &mut [f32]) {
-        assert!(a.len() >= depth * self.mr && b.len() >= depth * self.nr && tile.len() >= self.mr * self.nr);
+    fn run(&self, depth: usize, a: &[f32], b: &[f32], c: Place) {
+        assert!(a.len() >= depth * self.mr && b.len() >= depth * self.nr);
+        assert!(c.shape.0 >= self.mr && c.shape.1 >= self.nr);
         // SAFETY: the lengths are checked above; the instruction set was detected when the kernel was chosen.
-        unsafe { (self.function)(depth, a.as_ptr(), b.as_ptr(), tile.as_mut_ptr()) }
+        unsafe { (self.function)(depth, a.as_ptr(), b.as_ptr(), c) }
     }
 }
 
 /// Plain Rust, written so that 128-bit vectors serve it well.
-unsafe fn portable_4x16(depth: usize, a: *const f32, b: *const f32, tile: *mut f32) {
+unsafe fn portable_4x16(depth: usize, a: *const f32, b: *const f32, c: Place) {
     // SAFETY: `F32Kernel::run` checked the lengths.
-    let (a, b, tile) = unsafe {
-        (
-            std::slice::from_raw_parts(a, depth * 4),
-            std::slice::from_raw_parts(b, depth * 16),
-            std::slice::from_raw_parts_mut(tile, 64),
-        )
-    };
+    let (a, b) = unsafe { (std::slice::from_raw_parts(a, depth * 4), std::slice::from_raw_parts(b, depth * 16)) };
     let mut sums = [[0f32; 16]; 4];
     for (a, b) in a.chunks_exact(4).zip(b.chunks_exact(16)) {
         for row in 0..4 {
@@ -69,18 +65,23 @@ unsafe fn portable_4x16(depth: usize, a: *const f32, b: *const f32, tile: *mut f
         }
     }
     for row in 0..4 {
-        tile[row * 16..][..16].copy_from_slice(&sums[row]);
+        // SAFETY: `F32Kernel::run` checked that `c` has 4 rows of 16.
+        let out = unsafe { std::slice::from_raw_parts_mut(c.data.add(row * c.stride), 16) };
+        for column in 0..16 {
+            out[column] = if c.add { out[column] + sums[row][column] } else { sums[row][column] };
+        }
     }
 }
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
+    use crate::kernels::epilogue::Place;
     use std::arch::x86_64::*;
 
     #[target_feature(enable = "avx512f")]
-    pub unsafe fn avx512_14x32(depth: usize, mut a: *const f32, mut b: *const f32, tile: *mut f32) {
+    pub unsafe fn avx512_14x32(depth: usize, mut a: *const f32, mut b: *const f32, c: Place) {
         let mut sums = [[_mm512_setzero_ps(); 2]; 14];
-        // SAFETY: `F32Kernel::run` checked the lengths; the pointers advance by MR and NR a step.
+        // SAFETY: `F32Kernel::run` checked the lengths and the block; the pointers advance by MR and NR a step.
         unsafe {
             for _ in 0..depth {
                 let b0 = _mm512_loadu_ps(b);
@@ -94,14 +95,17 @@ mod x86 {
                 b = b.add(32);
             }
             for row in 0..14 {
-                _mm512_storeu_ps(tile.add(row * 32), sums[row][0]);
-                _mm512_storeu_ps(tile.add(row * 32 + 16), sums[row][1]);
+                for half in 0..2 {
+                    let out = c.data.add(row * c.stride + 16 * half);
+                    let before = if c.add { _mm512_loadu_ps(out) } else { _mm512_setzero_ps() };
+                    _mm512_storeu_ps(out, _mm512_add_ps(before, sums[row][half]));
+                }
             }
         }
     }
 
     #[target_feature(enable = "avx2,fma")]
-    pub unsafe fn avx2_6x16(depth: usize, mut a: *const f32, mut b: *const f32, tile: *mut f32) {
+    pub unsafe fn avx2_6x16(depth: usize, mut a: *const f32, mut b: *const f32, c: Place) {
         let mut sums = [[_mm256_setzero_ps(); 2]; 6];
         // SAFETY: as above.
         unsafe {
@@ -117,8 +121,11 @@ mod x86 {
                 b = b.add(16);
             }
             for row in 0..6 {
-                _mm256_storeu_ps(tile.add(row * 16), sums[row][0]);
-                _mm256_storeu_ps(tile.add(row * 16 + 8), sums[row][1]);
+                for half in 0..2 {
+                    let out = c.data.add(row * c.stride + 8 * half);
+                    let before = if c.add { _mm256_loadu_ps(out) } else { _mm256_setzero_ps() };
+                    _mm256_storeu_ps(out, _mm256_add_ps(before, sums[row][half]));
+                }
             }
         }
     }
@@ -126,11 +133,12 @@ mod x86 {
 
 #[cfg(target_arch = "aarch64")]
 mod arm {
+    use crate::kernels::epilogue::Place;
     use std::arch::aarch64::*;
 
     #[target_feature(enable = "neon")]
-    pub unsafe fn neon_8x8(depth: usize, mut a: *const f32, mut b: *const f32, tile: *mut f32) {
-        // SAFETY: `F32Kernel::run` checked the lengths; the pointers advance by MR and NR a step.
+    pub unsafe fn neon_8x8(depth: usize, mut a: *const f32, mut b: *const f32, c: Place) {
+        // SAFETY: `F32Kernel::run` checked the lengths and the block; the pointers advance by MR and NR a step.
         unsafe {
             let mut sums = [[vdupq_n_f32(0.0); 2]; 8];
             for _ in 0..depth {
@@ -144,8 +152,11 @@ mod arm {
                 b = b.add(8);
             }
             for row in 0..8 {
-                vst1q_f32(tile.add(row * 8), sums[row][0]);
-                vst1q_f32(tile.add(row * 8 + 4), sums[row][1]);
+                for half in 0..2 {
+                    let out = c.data.add(row * c.stride + 4 * half);
+                    let before = if c.add { vld1q_f32(out) } else { vdupq_n_f32(0.0) };
+                    vst1q_f32(out, vaddq_f32(before, sums[row][half]));
+                }
             }
         }
     }

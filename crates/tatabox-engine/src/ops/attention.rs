@@ -87,11 +87,11 @@ pub fn forward<E: Element>(
         let lse = lse.part(Part { row: head, rows: 1, column: first, columns: rows });
         let block = |start: usize, count: usize, keys: &Right, values: &Right| {
             with_scratch(count * rows, |scores: &mut [f32]| {
-                let scaled = Store::new(scores, rows, rows).scale(shape.scale());
-                gemm.serial_packed(query.rows(start, count), keys, &scaled); // [count, rows]
+                gemm.serial_packed(query.rows(start, count), keys, &Store::new(scores, rows, rows)); // [count, rows]
                 with_scratch(count * rows, |weights: &mut [E]| {
                     let place = (first + start, head);
-                    softmax_rows(gemm.isa, rows, scores, dropout, place, lse.row(0, start, count), weights);
+                    let lse = lse.row(0, start, count);
+                    softmax_rows(gemm.isa, rows, scores, shape.scale(), dropout, place, lse, weights);
                     let part = Part { row: first + start, rows: count, column: head * shape.dim, columns: shape.dim };
                     let weights = View::new(weights, count, rows, rows);
                     gemm.serial_packed(weights, values, &Store::within(out.part(part)));
@@ -137,7 +137,7 @@ pub fn backward<E: Element>(
             with_scratch(2 * count * rows, |scratch: &mut [f32]| {
                 let (scores, d_weights) = scratch.split_at_mut(count * rows);
                 let (query, d_out, out) = (query.rows(start, count), d_out.rows(start, count), out.rows(start, count));
-                gemm.serial_packed(query, keys_t, &Store::new(scores, rows, rows).scale(shape.scale()));
+                gemm.serial_packed(query, keys_t, &Store::new(scores, rows, rows));
                 gemm.serial_packed(d_out, values_t, &Store::new(d_weights, rows, rows));
                 let place = (first + start, head);
                 let lse = &lse[start..start + count];
@@ -177,10 +177,11 @@ pub fn backward<E: Element>(
 }
 
 vectorized! {
-    /// From scaled scores, `[count, rows]`, to weights after dropout and the log of each row's sum of exponentials. Overwrites the scores.
+    /// From scores before they are scaled, `[count, rows]`, to weights after dropout and the log of each row's sum of exponentials. Overwrites the scores.
     fn softmax_rows[E: Element](
         rows: usize,
         scores: &mut [f32],
+        scale: f32,
         dropout: Option<Dropout>,
         place: (usize, usize),
         lse: &mut [f32],
@@ -188,9 +189,9 @@ vectorized! {
     ) {
         let lines = scores.chunks_exact_mut(rows).zip(weights.chunks_exact_mut(rows));
         for (index, ((scores, weights), lse)) in lines.zip(lse).enumerate() {
-            let largest = math::max(scores);
+            let largest = math::max(scores) * scale;
             for score in scores.iter_mut() {
-                *score = math::exp(*score - largest);
+                *score = math::exp(*score * scale - largest);
             }
             let total = math::sum(rows, |c| scores[c]);
             *lse = largest + total.ln();
@@ -204,7 +205,7 @@ vectorized! {
         }
     }
 
-    /// From scaled scores and the gradient of the weights, both `[count, rows]`, to the weights after dropout and the gradient of the
+    /// From scores before they are scaled and the gradient of the weights, both `[count, rows]`, to the weights after dropout and the gradient of the
     /// unscaled scores.
     fn softmax_rows_backward[E: Element](
         rows: usize,
@@ -232,7 +233,7 @@ vectorized! {
                 let (d_weights, weights, d_scores) = (&d_weights[..len], &mut weights[..len], &mut d_scores[..len]);
                 let factors = &factors[..len];
                 for c in 0..len {
-                    let probability = math::exp(scores[c] - lse);
+                    let probability = math::exp(scores[c] * scale - lse);
                     weights[c] = E::from_f32(probability * factors[c]);
                     d_scores[c] = E::from_f32(probability * (d_weights[c] * factors[c] - delta) * scale);
                 }
