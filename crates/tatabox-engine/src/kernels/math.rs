@@ -62,20 +62,33 @@ pub fn gelu_derivative(x: f32) -> f32 {
 /// Numbers that a sum keeps apart until its end: enough for any vector width, and the same order on all.
 pub const LANES: usize = 16;
 
-/// A sum over `0..len`, in an order that only `len` decides.
+/// A sum over the elements of slices of one length, in an order that only the length decides.
 #[inline(always)]
-pub fn sum(len: usize, value: impl Fn(usize) -> f32) -> f32 {
+pub fn sum<T: Copy, const N: usize>(slices: [&[T]; N], value: impl Fn([T; N]) -> f32) -> f32 {
+    let len = slices[0].len();
+    let slices = slices.map(|slice| slice[..len].as_chunks::<LANES>());
+    // Blocks of a length that the compiler knows: an index into the slices themselves would be checked, one by one.
+    let whole = slices[0].0.len();
+    let (blocks, ends) = (slices.map(|(blocks, _)| &blocks[..whole]), slices.map(|(_, end)| end));
     let mut lanes = [0f32; LANES];
-    let whole = len / LANES * LANES;
-    let mut start = 0;
-    while start < whole {
+    for block in 0..whole {
         for lane in 0..LANES {
-            lanes[lane] += value(start + lane);
+            lanes[lane] += value(blocks.map(|blocks| blocks[block][lane]));
         }
-        start += LANES;
     }
-    for index in whole..len {
-        lanes[index - whole] += value(index);
+    let mut rest = [0f32; LANES];
+    for lane in 0..len % LANES {
+        rest[lane] = value(ends.map(|end| end[lane]));
+    }
+    fold(&lanes, &rest)
+}
+
+/// The end of [`sum`]. Not inlined: seen together with it, the loop above becomes scalar code.
+#[inline(never)]
+fn fold(lanes: &[f32; LANES], rest: &[f32; LANES]) -> f32 {
+    let mut lanes = *lanes;
+    for lane in 0..LANES {
+        lanes[lane] += rest[lane];
     }
     for half in [8, 4, 2, 1] {
         for lane in 0..half {
@@ -139,7 +152,9 @@ mod tests {
     fn sum_and_max_take_every_element() {
         for len in 0..70 {
             let values: Vec<f32> = (0..len).map(|index| ((index * 37) % 71) as f32).collect();
-            assert_eq!(sum(len, |index| values[index]), values.iter().sum::<f32>());
+            assert_eq!(sum([&values], |[value]| value), values.iter().sum::<f32>());
+            let squares = values.iter().map(|value| value * value).sum::<f32>();
+            assert_eq!(sum([&values, &values], |[one, other]| one * other), squares);
             assert_eq!(max(&values), values.iter().copied().fold(f32::NEG_INFINITY, f32::max));
         }
     }

@@ -54,7 +54,7 @@ impl<E: Element> View<'_, E> {
         assert!(self.column_stride == 1 && other.column_stride == 1 && self.columns == other.columns);
         let one = &self.data[row * self.row_stride..][..self.columns];
         let other = &other.data[row * other.row_stride..][..self.columns];
-        super::math::sum(self.columns, |c| one[c].to_f32() * other[c].to_f32())
+        super::math::sum([one, other], |[one, other]| one.to_f32() * other.to_f32())
     }
 }
 

@@ -92,7 +92,7 @@ struct Factors {
 
 vectorized! {
     fn squares(values: &[f32]) -> f32 {
-        math::sum(values.len(), |index| values[index] * values[index])
+        math::sum([values], |[value]| value * value)
     }
 
     fn step_chunk(adamw: &AdamW, factors: Factors, weights: &mut [f32], gradient: &[f32], first: &mut [f32], second: &mut [f32]) {

@@ -189,11 +189,12 @@ vectorized! {
     ) {
         let lines = scores.chunks_exact_mut(rows).zip(weights.chunks_exact_mut(rows));
         for (index, ((scores, weights), lse)) in lines.zip(lse).enumerate() {
+            let (scores, weights) = (&mut scores[..rows], &mut weights[..rows]);
             let largest = math::max(scores) * scale;
             for score in scores.iter_mut() {
                 *score = math::exp(*score * scale - largest);
             }
-            let total = math::sum(rows, |c| scores[c]);
+            let total = math::sum([&*scores], |[value]| value);
             *lse = largest + total.ln();
             if let Some(dropout) = dropout {
                 dropout.apply((place.0 + index) as u32, place.1 as u32, scores);

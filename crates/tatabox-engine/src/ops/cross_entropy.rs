@@ -75,12 +75,13 @@ vectorized! {
         };
         for (index, logits) in logits.chunks_exact_mut(vocabulary).enumerate() {
             let label = labels[index] as usize;
+            let logits = &mut logits[..vocabulary];
             let right = logits[label];
             let largest = math::max(logits);
             for value in logits.iter_mut() {
                 *value = math::exp(*value - largest);
             }
-            let total = math::sum(vocabulary, |c| logits[c]);
+            let total = math::sum([&*logits], |[value]| value);
             loss[index] = largest + total.ln() - right;
             if !gradient.is_empty() {
                 let gradient = &mut gradient[index * vocabulary..][..vocabulary];

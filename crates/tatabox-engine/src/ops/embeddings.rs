@@ -94,8 +94,8 @@ pub fn backward<E: Element>(
         tasks.enumerate().for_each(|(task, (partial, d_out))| {
             let rows = task * ROW_CHUNK..(task * ROW_CHUNK + d_out.len() / hidden);
             let (sum, stats) = (&sum[rows.start * hidden..rows.end * hidden], &stats[2 * rows.start..2 * rows.end]);
-            with_scratch(hidden, |row: &mut [f32]| {
-                backward_rows(isa, norm, dropout, rows.start, sum, stats, d_out, partial, row);
+            with_scratch(2 * hidden, |scratch: &mut [f32]| {
+                backward_rows(isa, norm, dropout, rows.start, sum, stats, d_out, partial, scratch);
             });
         });
         with_scratch(3 * hidden, |sums: &mut [f32]| {
@@ -164,8 +164,10 @@ vectorized! {
     ) {
         let hidden = norm.weight.len();
         let (row, normed) = scratch.split_at_mut(hidden);
+        let (row, normed) = (&mut row[..hidden], &mut normed[..hidden]);
         let rows = sum.chunks_exact_mut(hidden).zip(out.chunks_exact_mut(hidden)).zip(stats.chunks_exact_mut(2));
         for (index, ((sum, out), stats)) in rows.enumerate() {
+            let (sum, out) = (&mut sum[..hidden], &mut out[..hidden]);
             let word = &tables.word[keys.ids[index] as usize * hidden..][..hidden];
             let position = &tables.position[keys.positions[index] as usize * hidden..][..hidden];
             let kind = if keys.types.is_empty() { 0 } else { keys.types[index] as usize };
@@ -194,21 +196,24 @@ vectorized! {
         stats: &[f32],
         d_out: &mut [E],
         partial: &mut [f32],
-        row: &mut [f32],
+        scratch: &mut [f32],
     ) {
         let hidden = norm.weight.len();
+        let (row, hats) = scratch.split_at_mut(hidden);
         let row = &mut row[..hidden];
         partial.fill(0.0);
         let (d_weight, rest) = partial.split_at_mut(hidden);
         let (d_bias, d_type) = rest.split_at_mut(hidden);
+        let d_type = &mut d_type[..hidden];
         for (index, (d_out, sum)) in d_out.chunks_exact_mut(hidden).zip(sum.chunks_exact(hidden)).enumerate() {
+            let (d_out, sum) = (&mut d_out[..hidden], &sum[..hidden]);
             for c in 0..hidden {
                 row[c] = d_out[c].to_f32();
             }
             if let Some(dropout) = dropout {
                 dropout.apply((first + index) as u32, 0, row);
             }
-            normalize_backward(sum, [stats[2 * index], stats[2 * index + 1]], norm.weight, row, d_weight, d_bias);
+            normalize_backward(sum, [stats[2 * index], stats[2 * index + 1]], norm.weight, row, hats, d_weight, d_bias);
             for c in 0..hidden {
                 d_type[c] += row[c];
                 d_out[c] = E::from_f32(row[c]);

@@ -78,8 +78,8 @@ pub fn backward<E: Element>(
                 let rows = task * ROW_CHUNK..(task * ROW_CHUNK + d_x.len() / hidden);
                 let block = rows.start * hidden..rows.end * hidden;
                 let saved = (&sum[block.clone()], &stats[2 * rows.start..2 * rows.end], &d_out[block]);
-                with_scratch(hidden, |row: &mut [f32]| {
-                    backward_rows(isa, norm, dropout, rows.start, saved, d_x, d_residual, add, partial, row);
+                with_scratch(2 * hidden, |scratch: &mut [f32]| {
+                    backward_rows(isa, norm, dropout, rows.start, saved, d_x, d_residual, add, partial, scratch);
                 });
             });
         with_scratch(2 * hidden, |sums: &mut [f32]| {
@@ -96,8 +96,8 @@ pub fn backward<E: Element>(
 pub(crate) fn normalize(values: &[f32], weight: &[f32], bias: &[f32], eps: f32, out: &mut [f32]) -> [f32; 2] {
     let n = values.len();
     let (weight, bias, out) = (&weight[..n], &bias[..n], &mut out[..n]);
-    let mean = math::sum(n, |c| values[c]) / n as f32;
-    let variance = math::sum(n, |c| (values[c] - mean) * (values[c] - mean)) / n as f32;
+    let mean = math::sum([values], |[value]| value) / n as f32;
+    let variance = math::sum([values], |[value]| (value - mean) * (value - mean)) / n as f32;
     let rstd = 1.0 / (variance + eps).sqrt();
     for c in 0..n {
         out[c] = (values[c] - mean) * rstd * weight[c] + bias[c];
@@ -105,27 +105,34 @@ pub(crate) fn normalize(values: &[f32], weight: &[f32], bias: &[f32], eps: f32, 
     [mean, rstd]
 }
 
-/// From the gradient of a normalised row (`d_row`, replaced by the gradient of what was normalised); `d_weight` and `d_bias` are added to.
+/// From the gradient of a normalised row (`d_row`, replaced by the gradient of what was normalised); `d_weight` and `d_bias` are added to,
+/// `hats` is overwritten.
 #[inline(always)]
 pub(crate) fn normalize_backward<E: Element>(
     values: &[E],
     [mean, rstd]: [f32; 2],
     weight: &[f32],
     d_row: &mut [f32],
+    hats: &mut [f32],
     d_weight: &mut [f32],
     d_bias: &mut [f32],
 ) {
     let n = values.len();
-    let (weight, d_row) = (&weight[..n], &mut d_row[..n]);
+    let (weight, d_row, hats) = (&weight[..n], &mut d_row[..n], &mut hats[..n]);
     let (d_weight, d_bias) = (&mut d_weight[..n], &mut d_bias[..n]);
-    let hat = |c: usize| (values[c].to_f32() - mean) * rstd;
-    let mean_d = math::sum(n, |c| d_row[c] * weight[c]) / n as f32;
-    let mean_d_hat = math::sum(n, |c| d_row[c] * weight[c] * hat(c)) / n as f32;
     for c in 0..n {
-        let (d, hat) = (d_row[c], hat(c));
-        d_weight[c] += d * hat;
-        d_bias[c] += d;
-        d_row[c] = rstd * (d * weight[c] - mean_d - hat * mean_d_hat);
+        hats[c] = (values[c].to_f32() - mean) * rstd;
+    }
+    let mean_d = math::sum([&*d_row, weight], |[d, weight]| d * weight) / n as f32;
+    let mean_d_hat = math::sum([&*d_row, weight, &*hats], |[d, weight, hat]| d * weight * hat) / n as f32;
+    for c in 0..n {
+        d_weight[c] += d_row[c] * hats[c];
+    }
+    for c in 0..n {
+        d_bias[c] += d_row[c];
+    }
+    for c in 0..n {
+        d_row[c] = rstd * (d_row[c] * weight[c] - mean_d - hats[c] * mean_d_hat);
     }
 }
 
@@ -142,8 +149,10 @@ vectorized! {
     ) {
         let hidden = norm.weight.len();
         let (row, normed) = scratch.split_at_mut(hidden);
+        let (row, normed) = (&mut row[..hidden], &mut normed[..hidden]);
         let rows = x.chunks_exact_mut(hidden).zip(out.chunks_exact_mut(hidden)).zip(stats.chunks_exact_mut(2));
         for (index, ((x, out), stats)) in rows.enumerate() {
+            let (x, out) = (&mut x[..hidden], &mut out[..hidden]);
             for c in 0..hidden {
                 row[c] = x[c].to_f32();
             }
@@ -176,9 +185,10 @@ vectorized! {
         d_residual: Option<&mut [E]>,
         add: bool,
         partial: &mut [f32],
-        row: &mut [f32],
+        scratch: &mut [f32],
     ) {
         let hidden = norm.weight.len();
+        let (row, hats) = scratch.split_at_mut(hidden);
         let row = &mut row[..hidden];
         let (sum, stats, d_out) = saved;
         let d_residual = d_residual.unwrap_or_default();
@@ -186,10 +196,11 @@ vectorized! {
         let (d_weight, d_bias) = partial.split_at_mut(hidden);
         let rows = d_x.chunks_exact_mut(hidden).zip(sum.chunks_exact(hidden)).zip(d_out.chunks_exact(hidden));
         for (index, ((d_x, sum), d_out)) in rows.enumerate() {
+            let (d_x, sum, d_out) = (&mut d_x[..hidden], &sum[..hidden], &d_out[..hidden]);
             for c in 0..hidden {
                 row[c] = d_out[c].to_f32();
             }
-            normalize_backward(sum, [stats[2 * index], stats[2 * index + 1]], norm.weight, row, d_weight, d_bias);
+            normalize_backward(sum, [stats[2 * index], stats[2 * index + 1]], norm.weight, row, hats, d_weight, d_bias);
             if !d_residual.is_empty() {
                 let d_residual = &mut d_residual[index * hidden..][..hidden];
                 if add {
