@@ -9,7 +9,7 @@ pub mod plain;
 
 use std::ops::Range;
 use tatabox_engine::philox::{Dropout, GROUP};
-use tatabox_engine::{Batch, Graph, Init, NormParams, Objective, ParamId, ParamSpec, Pooling, StepKey, TensorId};
+use tatabox_engine::{Batch, Graph, Init, Isa, NormParams, Objective, ParamId, ParamSpec, Pooling, StepKey, TensorId};
 
 /// A parameter: as the engine knows it, and its index.
 #[derive(Clone, Copy)]
@@ -198,7 +198,9 @@ impl Twin {
         let params = &self.merged(params);
         let mut tensors: Vec<Vec<f64>> = Vec::new();
         for (index, (op, columns)) in self.ops.iter().enumerate() {
-            let drop_with = |p: f32| Factors(key.filter(|_| p > 0.0).and_then(|key| Dropout::new(p, key.of_op(index))));
+            let drop_with = |p: f32| {
+                Factors(key.filter(|_| p > 0.0).and_then(|key| Dropout::new(Isa::Portable, p, key.of_op(index))))
+            };
             let out = match op {
                 Op::Embeddings { tables, norm, dropout } => {
                     let sum = embedded(tables.map(|table| &params[table][..]), *columns, batch);
