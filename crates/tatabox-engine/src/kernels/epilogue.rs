@@ -17,8 +17,8 @@ pub trait Epilogue: Sync {
     }
     /// Asks for the memory of a block that will be stored soon: its rows lie far apart, which no processor foresees.
     fn prefetch(&self, part: Part);
-    /// Takes `tile`, rows `stride` apart, as this block of C. Called once for each block, from any thread.
-    fn store(&self, part: Part, tile: &[f32], stride: usize);
+    /// Takes `tile` (`FMA`: see [`super::vectorize`]), rows `stride` apart, as this block of C. Called once for each block, from any thread.
+    fn store<const FMA: bool>(&self, part: Part, tile: &[f32], stride: usize);
 }
 
 /// A row-major matrix that threads fill block by block.
@@ -213,7 +213,7 @@ impl<E: Element> Epilogue for Store<'_, E> {
         self.target.prefetch(part);
     }
     #[inline(always)]
-    fn store(&self, part: Part, tile: &[f32], stride: usize) {
+    fn store<const FMA: bool>(&self, part: Part, tile: &[f32], stride: usize) {
         let Part { row, rows, column, columns } = part;
         for (index, values) in tile.chunks_exact(stride).take(rows).enumerate() {
             let values = &values[..columns];
@@ -261,7 +261,7 @@ impl<E: Element> Epilogue for StoreGelu<'_, E> {
         self.out.prefetch(part);
     }
     #[inline(always)]
-    fn store(&self, part: Part, tile: &[f32], stride: usize) {
+    fn store<const FMA: bool>(&self, part: Part, tile: &[f32], stride: usize) {
         let Part { row, rows, column, columns } = part;
         let bias = &self.bias[column..][..columns];
         for (index, values) in tile.chunks_exact(stride).take(rows).enumerate() {
@@ -269,7 +269,7 @@ impl<E: Element> Epilogue for StoreGelu<'_, E> {
             let pre = self.pre.row(row + index, column, columns);
             let out = self.out.row(row + index, column, columns);
             write_row(pre, values, bias, |sum, bias, _| sum + bias);
-            write_row(out, values, bias, |sum, bias, _| gelu(sum + bias));
+            write_row(out, values, bias, |sum, bias, _| gelu::<FMA>(sum + bias));
         }
     }
 }
@@ -298,13 +298,13 @@ impl<E: Element> Epilogue for StoreThroughGelu<'_, E> {
         prefetch(self.pre.as_ptr(), self.out.columns, part);
     }
     #[inline(always)]
-    fn store(&self, part: Part, tile: &[f32], stride: usize) {
+    fn store<const FMA: bool>(&self, part: Part, tile: &[f32], stride: usize) {
         let Part { row, rows, column, columns } = part;
         for (index, values) in tile.chunks_exact(stride).take(rows).enumerate() {
             let values = &values[..columns];
             let out = self.out.row(row + index, column, columns);
             let pre = &self.pre[(row + index) * self.out.columns + column..][..columns];
-            write_row(out, values, pre, |sum, pre, _| sum * gelu_derivative(pre.to_f32()));
+            write_row(out, values, pre, |sum, pre, _| sum * gelu_derivative::<FMA>(pre.to_f32()));
         }
     }
 }

@@ -182,7 +182,7 @@ vectorized! {
                         None => {
                             epilogue.prefetch(part);
                             kernel.run(padded, left, right, Place::of(&mut tile[..mr * nr], nr));
-                            epilogue.store(part, &tile, nr);
+                            epilogue.store::<FMA>(part, &tile, nr);
                         }
                     }
                 }

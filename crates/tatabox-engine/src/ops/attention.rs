@@ -192,7 +192,7 @@ vectorized! {
             let (scores, weights) = (&mut scores[..rows], &mut weights[..rows]);
             let largest = math::max(scores) * scale;
             for score in scores.iter_mut() {
-                *score = math::exp(*score * scale - largest);
+                *score = math::exp::<FMA>(*score * scale - largest);
             }
             let total = math::sum([&*scores], |[value]| value);
             *lse = largest + total.ln();
@@ -234,7 +234,7 @@ vectorized! {
                 let (d_weights, weights, d_scores) = (&d_weights[..len], &mut weights[..len], &mut d_scores[..len]);
                 let factors = &factors[..len];
                 for c in 0..len {
-                    let probability = math::exp(scores[c] * scale - lse);
+                    let probability = math::exp::<FMA>(scores[c] * scale - lse);
                     weights[c] = E::from_f32(probability * factors[c]);
                     d_scores[c] = E::from_f32(probability * (d_weights[c] * factors[c] - delta) * scale);
                 }

@@ -79,7 +79,7 @@ vectorized! {
             let right = logits[label];
             let largest = math::max(logits);
             for value in logits.iter_mut() {
-                *value = math::exp(*value - largest);
+                *value = math::exp::<FMA>(*value - largest);
             }
             let total = math::sum([&*logits], |[value]| value);
             loss[index] = largest + total.ln() - right;

@@ -97,7 +97,7 @@ pub fn through_gelu<E: Element>(gemm: &Gemm, gradient: &mut [E], pre: &[E]) {
 vectorized! {
     fn multiply_by_derivative[E: Element](gradient: &mut [E], pre: &[E]) {
         for (gradient, pre) in gradient.iter_mut().zip(pre) {
-            *gradient = E::from_f32(gradient.to_f32() * gelu_derivative(pre.to_f32()));
+            *gradient = E::from_f32(gradient.to_f32() * gelu_derivative::<FMA>(pre.to_f32()));
         }
     }
 }
