@@ -50,6 +50,11 @@ pub(super) struct Size {
     pub height: u32,
 }
 
+/// The plot of a page on a screen, and of a file.
+pub(super) const WIDE: Size = Size { width: 760, height: 360 };
+/// The plot of a page on a phone, so that its text is readable there.
+pub(super) const NARROW: Size = Size { width: 360, height: 300 };
+
 /// A colour of the light scheme for plotters.
 fn color((light, _): (u32, u32)) -> RGBColor {
     let [_, red, green, blue] = light.to_be_bytes();
@@ -293,8 +298,6 @@ mod tests {
     use super::super::{Bar, Event, Level, Repeat, Series};
     use super::*;
 
-    const SIZE: Size = Size { width: 760, height: 360 };
-
     fn one(points: Vec<(f64, f64)>) -> Curves {
         Curves {
             x_label: "step".into(),
@@ -307,7 +310,7 @@ mod tests {
     #[test]
     fn lines_break_where_a_value_is_not_finite() {
         let lines =
-            |points| curves_svg(&one(points), SIZE).unwrap().matches("stroke=\"#0B62C4\" stroke-width=\"2\"").count();
+            |points| curves_svg(&one(points), WIDE).unwrap().matches("stroke=\"#0B62C4\" stroke-width=\"2\"").count();
         assert_eq!(lines(vec![(0.0, 1.0), (1.0, 2.0), (2.0, 3.0), (3.0, 4.0)]), 1);
         assert_eq!(lines(vec![(0.0, 1.0), (1.0, 2.0), (2.0, f64::NAN), (3.0, 4.0), (4.0, 4.0)]), 2);
     }
@@ -315,7 +318,7 @@ mod tests {
     #[test]
     fn a_logarithmic_axis_is_marked_where_the_points_are() {
         let curves = Curves { x_log: true, ..one(vec![(10.0, 1.0), (50.0, 2.0), (100.0, 3.0), (1000.0, 4.0)]) };
-        let svg = curves_svg(&curves, SIZE).unwrap();
+        let svg = curves_svg(&curves, WIDE).unwrap();
         let marked: Vec<&str> =
             svg.lines().map(str::trim).filter(|line| ["10", "50", "100", "1,000"].contains(line)).collect();
         assert_eq!(marked, ["10", "50", "100", "1,000"], "{svg}");
@@ -338,7 +341,7 @@ mod tests {
     fn single_runs_are_thin_lines_in_the_colour_of_their_mean() {
         let mut curves = one(vec![(0.0, 1.0), (1.0, 2.0)]);
         curves.repeats = vec![Repeat { series: 0, points: vec![(0.0, -50.0), (1.0, 50.0)] }; 2];
-        let svg = curves_svg(&curves, SIZE).unwrap();
+        let svg = curves_svg(&curves, WIDE).unwrap();
         let thin = svg.lines().filter(|line| line.contains("opacity=\"0.45\"") && line.contains("#0B62C4"));
         assert_eq!(thin.count(), 2, "{svg}");
         assert!(svg.contains("−40"), "the axis reaches what they reach: {svg}");
@@ -346,15 +349,15 @@ mod tests {
 
     #[test]
     fn odd_values_still_make_a_plot_or_none() {
-        assert!(curves_svg(&one(vec![]), SIZE).is_none());
-        assert!(curves_svg(&one(vec![(0.0, f64::NAN), (f64::INFINITY, 1.0)]), SIZE).is_none());
+        assert!(curves_svg(&one(vec![]), WIDE).is_none());
+        assert!(curves_svg(&one(vec![(0.0, f64::NAN), (f64::INFINITY, 1.0)]), WIDE).is_none());
         for points in [
             vec![(5.0, 5.0)],
             vec![(0.0, 0.0), (1.0, 0.0)],
             vec![(1e9, 1e-9), (2e9, 2e-9)],
             vec![(0.0, -1e300), (1.0, 1e300)],
         ] {
-            let svg = curves_svg(&one(points.clone()), SIZE).unwrap();
+            let svg = curves_svg(&one(points.clone()), WIDE).unwrap();
             assert!(svg.contains("</svg>") && !svg.contains("NaN"), "{points:?}: {svg}");
         }
         let bars = |values: &[f64]| Bars {
@@ -378,9 +381,9 @@ mod tests {
     #[test]
     fn levels_are_lines_within_the_axis() {
         let mut curves = one(vec![(0.0, 8.0), (10.0, 7.0)]);
-        assert!(!curves_svg(&curves, SIZE).unwrap().contains(">5<"));
+        assert!(!curves_svg(&curves, WIDE).unwrap().contains(">5<"));
         curves.levels = vec![Level { name: "chain".into(), y: 4.5 }, Level { name: "no number".into(), y: f64::NAN }];
-        let svg = curves_svg(&curves, SIZE).unwrap();
+        let svg = curves_svg(&curves, WIDE).unwrap();
         assert_eq!(svg.matches("stroke=\"#6B7480\"").count(), 1);
         assert!(svg.split("<text").any(|text| text.contains("\n5\n")), "the axis reaches down to the level: {svg}");
     }
@@ -389,6 +392,6 @@ mod tests {
     fn events_outside_the_axis_are_left_out() {
         let mut curves = one(vec![(0.0, 1.0), (10.0, 2.0)]);
         curves.events = vec![Event { x: 5.0, label: "in".into() }, Event { x: 50.0, label: "out".into() }];
-        assert_eq!(curves_svg(&curves, SIZE).unwrap().matches("stroke=\"#6B7480\"").count(), 1);
+        assert_eq!(curves_svg(&curves, WIDE).unwrap().matches("stroke=\"#6B7480\"").count(), 1);
     }
 }

@@ -2,16 +2,14 @@
 
 use std::fmt::Write;
 
-use super::curve::{EVENT, INK, SERIES, Size, bars_height, bars_svg, curves_svg, dashes};
+use super::curve::{EVENT, INK, SERIES, WIDE, bars_height, dashes};
 use super::html::escaped;
 use super::legend::Legend;
 use super::{Bars, Curves};
 
-/// The plot; label and legend come above and below.
-const PLOT: Size = Size { width: 760, height: 360 };
-/// Height of the label.
+/// Height of the label, which comes above the plot.
 const LABEL: u32 = 28;
-/// Height of a line of the legend.
+/// Height of a line of the legend, which comes below.
 const LINE: u32 = 20;
 /// Width of a sign of the legend, with the space behind it.
 const SIGN: u32 = 34;
@@ -24,20 +22,19 @@ enum Sign {
     Number(usize),
 }
 
-/// Curves; none if no point is finite.
-pub(super) fn curves_figure(curves: &Curves, title: &str, legend: &Legend) -> Option<String> {
-    let plot = curves_svg(curves, PLOT)?;
+/// Curves, from their plot of the wide form.
+pub(super) fn curves_figure(wide: &str, curves: &Curves, title: &str, legend: &Legend) -> String {
     let colors = SERIES.iter().cycle().map(|color| Sign::Line(color.0));
     let series = colors.zip(&legend.series);
     let levels = legend.levels.iter().map(|words| (Sign::Line(EVENT.0), words));
     let events = legend.events.iter().enumerate().map(|(index, words)| (Sign::Number(index + 1), words));
     let entries: Vec<(Sign, &String)> = series.chain(levels).chain(events).collect();
-    Some(figure(&plot, PLOT.height, [title, &legend.description, &curves.y_label], &entries))
+    figure(wide, WIDE.height, [title, &legend.description, &curves.y_label], &entries)
 }
 
-/// Bars; none if no value is finite.
-pub(super) fn bars_figure(bars: &Bars, title: &str, description: &str) -> Option<String> {
-    Some(figure(&bars_svg(bars, PLOT.width)?, bars_height(bars), [title, description, &bars.label], &[]))
+/// Bars, from their plot of the wide form.
+pub(super) fn bars_figure(wide: &str, bars: &Bars, title: &str, description: &str) -> String {
+    figure(wide, bars_height(bars), [title, description, &bars.label], &[])
 }
 
 /// A plot with what belongs to it.
@@ -45,9 +42,9 @@ fn figure(plot: &str, plot_height: u32, [title, description, label]: [&str; 3], 
     // A letter is about half as wide as it is high.
     let longest = entries.iter().map(|(_, words)| words.chars().count() as u32).max().unwrap_or(0);
     let column = SIGN + 7 * longest + 12;
-    let columns = (PLOT.width / column).max(1) as usize;
+    let columns = (WIDE.width / column).max(1) as usize;
     let legend_top = LABEL + plot_height + LINE / 2;
-    let (width, height) = (PLOT.width, legend_top + LINE * entries.len().div_ceil(columns) as u32 + 4);
+    let (width, height) = (WIDE.width, legend_top + LINE * entries.len().div_ceil(columns) as u32 + 4);
     let [title, description, label] = [title, description, label].map(escaped);
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" viewBox=\"0 0 {width} {height}\" font-family=\"sans-serif\" font-size=\"13\">\n\
@@ -85,6 +82,7 @@ fn figure(plot: &str, plot_height: u32, [title, description, label]: [&str; 3], 
 
 #[cfg(test)]
 mod tests {
+    use super::super::curve::{bars_svg, curves_svg};
     use super::super::{Bar, Event, Level, Series};
     use super::*;
 
@@ -99,7 +97,7 @@ mod tests {
             events: vec![Event { x: 5.0, label: "wider".into() }],
             ..Curves::default()
         };
-        let svg = curves_figure(&curves, "Loss", &Legend::of(&curves)).unwrap();
+        let svg = curves_figure(&curves_svg(&curves, WIDE).unwrap(), &curves, "Loss", &Legend::of(&curves));
         for text in
             ["a, last 7.2500", "b &amp; c, last 8.2500", "guessed, 7.5000", "step 5: wider", "loss &lt;nats&gt;"]
         {
@@ -121,7 +119,7 @@ mod tests {
         let name = "an arm with quite a long name";
         let series = |_| Series { name: name.into(), points: vec![(0.0, 1.0), (1.0, 2.0)] };
         let curves = Curves { series: (0..9).map(series).collect(), ..Curves::default() };
-        let svg = curves_figure(&curves, "t", &Legend::of(&curves)).unwrap();
+        let svg = curves_figure(&curves_svg(&curves, WIDE).unwrap(), &curves, "t", &Legend::of(&curves));
         let number = |text: &str| text.split('"').next().unwrap().parse::<u32>().unwrap();
         let height = number(svg.split(" height=\"").nth(1).unwrap());
         let places: Vec<(u32, u32)> = svg
@@ -134,7 +132,7 @@ mod tests {
             .collect();
         assert_eq!(places.len(), 9);
         assert!(
-            places.iter().all(|&(x, y)| x + 7 * name.len() as u32 <= PLOT.width && y < height),
+            places.iter().all(|&(x, y)| x + 7 * name.len() as u32 <= WIDE.width && y < height),
             "{places:?} of {height}"
         );
         let distinct: std::collections::BTreeSet<_> = places.iter().collect();
@@ -145,7 +143,7 @@ mod tests {
     fn bars_have_their_label() {
         let bar = Bar { name: "x".into(), value: 1.0, spread: None };
         let bars = Bars { label: "bits".into(), bars: vec![bar], decimals: 1 };
-        assert!(bars_figure(&bars, "Bits", "bits: x 1.0.").unwrap().contains(">bits</text>"));
-        assert!(bars_figure(&Bars::default(), "Bits", "").is_none());
+        let wide = bars_svg(&bars, WIDE.width).unwrap();
+        assert!(bars_figure(&wide, &bars, "Bits", "bits: x 1.0.").contains(">bits</text>"));
     }
 }

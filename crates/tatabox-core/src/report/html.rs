@@ -3,15 +3,11 @@
 
 use std::fmt::Write;
 
-use super::curve::{EVENT, GRID, INK, SERIES, Size, bars_svg, curves_svg, dashes, thinned};
+use super::curve::{EVENT, GRID, INK, NARROW, SERIES, Size, WIDE, bars_svg, curves_svg, dashes, thinned};
 use super::figure::{bars_figure, curves_figure};
 use super::legend::Legend;
 use super::number::{decimals, grouped};
 use super::{Bars, Body, Cell, Curves, Renderer, Report, Section, Table};
-
-/// Plots are drawn twice, so that their text is readable on a phone; the page shows the one that fits.
-const SIZES: [(&str, Size); 2] =
-    [("wide", Size { width: 760, height: 360 }), ("narrow", Size { width: 360, height: 300 })];
 
 /// The report as a self-contained HTML page.
 #[derive(Clone, Copy, Debug, Default)]
@@ -165,11 +161,13 @@ fn table(table: &Table, title: &str, long: bool) -> String {
     out + "</tbody>\n</table>\n</div>\n"
 }
 
-/// A plot in both sizes, each with its title and description.
-fn figure(id: &str, title: &str, description: &str, plot: impl Fn(Size) -> Option<String>) -> String {
+/// A plot in both sizes, each with its title and description, of which the page shows the one that fits; and the wide one by itself.
+fn figure(id: &str, title: &str, description: &str, plot: impl Fn(Size) -> Option<String>) -> (String, Option<String>) {
     let mut out = String::new();
-    for (class, size) in SIZES {
-        let Some(svg) = plot(size) else { return "<p>There are no numbers to plot.</p>\n".into() };
+    let (Some(wide), Some(narrow)) = (plot(WIDE), plot(NARROW)) else {
+        return ("<p>There are no numbers to plot.</p>\n".into(), None);
+    };
+    for (class, svg) in [("wide", &wide), ("narrow", &narrow)] {
         // plotters opens with `<svg width=… height=… viewBox=… xmlns=…>`; the page scales by the view box alone.
         let start = svg.find("viewBox").unwrap_or(0);
         let end = start + svg[start..].find('>').unwrap_or(0);
@@ -183,7 +181,7 @@ fn figure(id: &str, title: &str, description: &str, plot: impl Fn(Size) -> Optio
             &svg[end + 1..]
         );
     }
-    out
+    (out, Some(wide))
 }
 
 /// A link by which a browser saves a plot as a file; nothing where there is no plot.
@@ -216,11 +214,11 @@ fn curves(curves: &Curves, id: &str, title: &str) -> String {
         .map(|(index, words)| format!("<li><span class=\"number\">{}</span>{}</li>", index + 1, escaped(words)))
         .collect();
     let events = if events.is_empty() { events } else { format!("<ol class=\"events\">{events}</ol>\n") };
-    let plot = figure(id, title, &legend.description, |size| curves_svg(curves, size));
+    let (plot, wide) = figure(id, title, &legend.description, |size| curves_svg(curves, size));
     format!(
         "<figure>\n<figcaption>{}</figcaption>\n{plot}<ul class=\"legend\">{lines}</ul>\n{events}</figure>\n{}{}",
         escaped(&curves.y_label),
-        save(id, curves_figure(curves, title, &legend)),
+        save(id, wide.map(|wide| curves_figure(&wide, curves, title, &legend))),
         numbers(&curve_numbers(curves), title, curves)
     )
 }
@@ -271,12 +269,12 @@ fn bars(bars: &Bars, id: &str, title: &str) -> String {
         bars.bars.iter().map(|bar| vec![Cell::text(&bar.name), Cell::number(bar.value, bars.decimals)]).collect();
     let listed: Vec<String> = rows.iter().map(|row| format!("{} {}", row[0].shown(), row[1].shown())).collect();
     let description = format!("{}: {}.", bars.label, listed.join(", "));
-    let plot = figure(id, title, &description, |size| bars_svg(bars, size.width));
+    let (plot, wide) = figure(id, title, &description, |size| bars_svg(bars, size.width));
     let table = Table { columns: vec![String::new(), bars.label.clone()], rows };
     format!(
         "<figure>\n<figcaption>{}</figcaption>\n{plot}</figure>\n{}<details>\n<summary>Numbers of this plot</summary>\n{}</details>\n",
         escaped(&bars.label),
-        save(id, bars_figure(bars, title, &description)),
+        save(id, wide.map(|wide| bars_figure(&wide, bars, title, &description))),
         self::table(&table, &format!("Numbers: {title}"), true)
     )
 }

@@ -1,10 +1,10 @@
 //! Tiles of bf16 by inline assembly: Intel's AMX from stable Rust, whose intrinsics are not stable yet (rust-lang/rust#126622).
 //!
-//! One call computes a 32 x 32 block of C in four tile accumulators. `a` is packed `[depth / 32, 32 rows, 32]`: 16 rows of it are a tile, row
-//! stride 64 bytes. `b` is packed `[depth / 2, 32 columns, 2]`: pairs of rows interleaved (VNNI order), 16 pairs and 16 columns are a tile, row stride 128 bytes.
+//! One call computes a 32 x 32 block of C in four tile accumulators. `a` is 32 rows, any stride apart: 16 rows of 32 columns are a tile. `b` is packed `[depth / 2, 32 columns, 2]`: pairs of rows interleaved (VNNI order), 16 pairs and 16 columns are a tile, row stride 128 bytes.
 #![allow(unsafe_code)] // Inline assembly on packed panels; lengths are checked by `run`.
 
 use super::epilogue::Place;
+use super::pack::Panel;
 use half::bf16;
 use std::arch::asm;
 use std::sync::OnceLock;
@@ -79,19 +79,20 @@ impl super::micro::MicroKernel<bf16> for Tiles {
     fn block(&self) -> (usize, usize) {
         (BLOCK, BLOCK)
     }
-    fn run(&self, depth: usize, a: &[bf16], b: &[bf16], c: Place) {
+    fn run(&self, depth: usize, a: Panel<bf16>, b: &[bf16], c: Place) {
         run(depth, a, b, c);
     }
 }
 
 /// `c[32, 32] = a x b`, or `c += a x b`, over `depth`, a multiple of 32.
-fn run(depth: usize, a: &[bf16], b: &[bf16], c: Place) {
+fn run(depth: usize, a: Panel<bf16>, b: &[bf16], c: Place) {
     assert!(depth.is_multiple_of(DEPTH) && depth > 0);
-    assert!(a.len() >= depth * BLOCK && b.len() >= depth * BLOCK && c.shape.0 >= BLOCK && c.shape.1 >= BLOCK);
+    assert!(a.data.len() >= (depth / DEPTH - 1) * a.step + (BLOCK - 1) * a.row + DEPTH);
+    assert!(b.len() >= depth * BLOCK && c.shape.0 >= BLOCK && c.shape.1 >= BLOCK);
     configure_thread();
-    let (a, b) = (a.as_ptr().cast::<u8>(), b.as_ptr().cast::<u8>());
+    let (upper, below) = (a.data.as_ptr(), a.data.as_ptr().wrapping_add(16 * a.row));
     let lower = c.data.wrapping_add(16 * c.stride);
-    // SAFETY: each step reads 2 tiles of 1 KiB from `a` and from `b` and advances by 2 KiB; `c` has 32 rows of 32; all checked above.
+    // SAFETY: each step reads 32 columns of 32 rows of `a` and 2 KiB of `b`; `c` has 32 rows of 32; all checked above.
     unsafe {
         asm!(
             "test {add}, {add}", "jnz 3f",
@@ -100,19 +101,19 @@ fn run(depth: usize, a: &[bf16], b: &[bf16], c: Place) {
             "tileloadd tmm0, [{c} + {sc}*1]", "tileloadd tmm1, [{c} + {sc}*1 + 64]",
             "tileloadd tmm2, [{lower} + {sc}*1]", "tileloadd tmm3, [{lower} + {sc}*1 + 64]",
             "2:",
-            "tileloadd tmm4, [{a} + {sa}*1]",
+            "tileloadd tmm4, [{upper} + {sa}*1]",
             "tileloadd tmm6, [{b} + {sb}*1]",
             "tdpbf16ps tmm0, tmm4, tmm6",
             "tileloadd tmm7, [{b} + {sb}*1 + 64]",
             "tdpbf16ps tmm1, tmm4, tmm7",
-            "tileloadd tmm5, [{a} + {sa}*1 + 1024]",
+            "tileloadd tmm5, [{below} + {sa}*1]",
             "tdpbf16ps tmm2, tmm5, tmm6",
             "tdpbf16ps tmm3, tmm5, tmm7",
-            "add {a}, 2048", "add {b}, 2048", "dec {k}", "jnz 2b",
+            "add {upper}, {step}", "add {below}, {step}", "add {b}, 2048", "dec {k}", "jnz 2b",
             "tilestored [{c} + {sc}*1], tmm0", "tilestored [{c} + {sc}*1 + 64], tmm1",
             "tilestored [{lower} + {sc}*1], tmm2", "tilestored [{lower} + {sc}*1 + 64], tmm3",
-            a = inout(reg) a => _, b = inout(reg) b => _, k = inout(reg) depth / DEPTH => _,
-            sa = in(reg) 64usize, sb = in(reg) 128usize,
+            upper = inout(reg) upper => _, below = inout(reg) below => _, sa = in(reg) 2 * a.row, step = in(reg) 2 * a.step,
+            b = inout(reg) b.as_ptr() => _, sb = in(reg) 128usize, k = inout(reg) depth / DEPTH => _,
             c = in(reg) c.data, lower = in(reg) lower, sc = in(reg) 4 * c.stride, add = in(reg) usize::from(c.add),
             out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
             out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,

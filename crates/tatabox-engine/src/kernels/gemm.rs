@@ -5,7 +5,7 @@
 
 use super::epilogue::{Epilogue, Part, Place};
 use super::micro::{F32Kernel, MicroKernel};
-use super::pack::{Packed, View, panel_len};
+use super::pack::{Packed, Panel, View, panel_len};
 use super::vectorize::vectorized;
 use crate::buffer::with_scratch;
 use crate::element::{Element, Precision};
@@ -161,11 +161,17 @@ vectorized! {
         let padded = a.columns.next_multiple_of(P::DEPTH);
         let (left_len, right_len) = (panel_len::<P>(mr, a.columns).max(1), panel_len::<P>(nr, a.columns).max(1));
         let mut tile = [0f32; MAX_TILE];
-        P::pack_left(kind, a, rows.start, mr, left);
+        // What cannot be read where it lies: all of it, or the rows that do not fill a panel.
+        let in_place = |index: usize| a.panel::<P>(rows.start + index * mr, mr);
+        let whole = if in_place(0).is_some() { rows.len() / mr } else { 0 };
+        if rows.len() > whole * mr {
+            P::pack_left(kind, a, rows.start + whole * mr, mr, &mut left[whole * left_len..]);
+        }
         let per_chunk = (RIGHT_BLOCK_BYTES / (right_len * size_of::<P>())).max(1);
         for chunk in panels.clone().step_by(per_chunk) {
             for (index, left) in left.chunks(left_len).enumerate() {
                 let row = rows.start + index * mr;
+                let left = in_place(index).unwrap_or(Panel::packed(left, mr));
                 for panel in chunk..panels.end.min(chunk + per_chunk) {
                     let column = panel * nr;
                     let right = &right[panel * right_len..][..right_len];

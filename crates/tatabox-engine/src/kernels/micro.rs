@@ -4,6 +4,7 @@
 #![allow(unsafe_code)] // Vector intrinsics on packed panels; lengths are checked by `run`.
 
 use super::epilogue::Place;
+use super::pack::Panel;
 use crate::isa::Isa;
 
 /// Computes one block of C over the whole depth from packed panels of `P`.
@@ -11,7 +12,7 @@ pub trait MicroKernel<P>: Sync {
     /// Rows and columns of a block.
     fn block(&self) -> (usize, usize);
     /// `c = a x b` over `depth`, or `c += a x b`; `c` has room for a block.
-    fn run(&self, depth: usize, a: &[P], b: &[P], c: Place);
+    fn run(&self, depth: usize, a: Panel<P>, b: &[P], c: Place);
 }
 
 /// The f32 micro-kernel of one instruction set.
@@ -44,7 +45,9 @@ impl MicroKernel<f32> for F32Kernel {
         (self.mr, self.nr)
     }
     #[inline(always)]
-    fn run(&self, depth: usize, a: &[f32], b: &[f32], c: Place) {
+    fn run(&self, depth: usize, a: Panel<f32>, b: &[f32], c: Place) {
+        assert!(a.step == self.mr, "a packed panel");
+        let a = a.data;
         assert!(a.len() >= depth * self.mr && b.len() >= depth * self.nr);
         assert!(c.shape.0 >= self.mr && c.shape.1 >= self.nr);
         // SAFETY: the lengths are checked above; the instruction set was detected when the kernel was chosen.

@@ -2,11 +2,9 @@
 //!
 //! A panel holds `width` rows of A, or `width` columns of B, over the whole depth. Both are the same thing seen from the product: `lead`
 //! (the row of A, the column of B) and `depth`. What sticks out over an edge is filled with zeros.
-#![allow(unsafe_code)] // Calling the AVX-512 transposes, with lengths checked here.
+#![allow(unsafe_code)] // Calling the AVX-512 transposes, with lengths checked here, and reading numbers known to be bf16 as such.
 
-use crate::element::Element;
-#[cfg(target_arch = "x86_64")]
-use crate::element::Precision;
+use crate::element::{Element, Precision};
 use crate::isa::Isa;
 use half::bf16;
 
@@ -48,6 +46,13 @@ impl<'a, E> View<'a, E> {
 }
 
 impl<E: Element> View<'_, E> {
+    /// Some rows as a left operand of `P` that a micro-kernel can read where it lies; none if it must be packed.
+    pub(super) fn panel<P: Packed>(&self, first: usize, rows: usize) -> Option<Panel<'_, P>> {
+        let data = P::in_place(self.data)?;
+        let fits = self.column_stride == 1 && self.columns.is_multiple_of(P::DEPTH) && first + rows <= self.rows;
+        fits.then(|| Panel { data: &data[first * self.row_stride..], row: self.row_stride, step: P::DEPTH })
+    }
+
     /// The scalar product of a row with the same row of another row-major matrix.
     #[inline(always)]
     pub fn dot(&self, other: View<E>, row: usize) -> f32 {
@@ -58,10 +63,33 @@ impl<E: Element> View<'_, E> {
     }
 }
 
+/// Some rows of A as a micro-kernel reads them, [`Packed::DEPTH`] columns at a time.
+#[derive(Clone, Copy)]
+pub struct Panel<'a, P> {
+    /// From the first element on.
+    pub data: &'a [P],
+    /// From row to row, in the same columns.
+    pub row: usize,
+    /// From some columns to the next, in the same row.
+    pub step: usize,
+}
+
+impl<'a, P: Packed> Panel<'a, P> {
+    /// A packed panel of so many rows.
+    pub fn packed(data: &'a [P], rows: usize) -> Self {
+        Self { data, row: P::DEPTH, step: P::DEPTH * rows }
+    }
+}
+
 /// What panels are made of: `f32` for vector kernels, `bf16` pairs for tiles.
 pub trait Packed: Element {
     /// The multiple that the depth of a panel is padded to.
     const DEPTH: usize;
+    /// Elements of a left operand that need no packing, where there are such.
+    fn in_place<E: Element>(data: &[E]) -> Option<&[Self]> {
+        let _ = data;
+        None
+    }
     /// Packs the rows of `view`, `[lead, depth]`, from `first` on as the left operand, `width` a panel, as many panels as there is room for.
     fn pack_left<E: Element>(isa: Isa, view: View<E>, first: usize, width: usize, panels: &mut [Self]);
     /// The same as the right operand (`view` is B transposed).
@@ -174,6 +202,14 @@ fn transpose_rows<E: Element>(
 
 impl Packed for bf16 {
     const DEPTH: usize = 32;
+
+    /// A tile is loaded from rows any stride apart.
+    #[inline(always)]
+    fn in_place<E: Element>(data: &[E]) -> Option<&[bf16]> {
+        // SAFETY: of the two formats only bf16 has this precision.
+        (E::PRECISION == Precision::Bf16)
+            .then(|| unsafe { std::slice::from_raw_parts(data.as_ptr().cast(), data.len()) })
+    }
 
     #[inline(always)]
     fn pack_left<E: Element>(isa: Isa, view: View<E>, first: usize, width: usize, panels: &mut [bf16]) {
