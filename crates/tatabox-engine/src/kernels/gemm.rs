@@ -307,6 +307,16 @@ mod tests {
     }
 
     #[test]
+    fn rows_that_need_no_packing_equal_f64() {
+        for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
+            for (m, n, depth) in [(32, 32, 32), (69, 70, 64), (600, 40, 96), (31, 33, 32)] {
+                check::<f32>(isa, m, n, depth);
+                check::<bf16>(isa, m, n, depth);
+            }
+        }
+    }
+
+    #[test]
     fn does_not_depend_on_the_number_of_threads() {
         let (m, n, depth) = (203, 117, 65);
         let (a, b) = (numbers(m * depth, 1), numbers(depth * n, 2));

@@ -4,10 +4,13 @@
 #![allow(unsafe_code)] // A signal handler that does what the processor would.
 
 use std::cell::UnsafeCell;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 /// Tile products that were emulated, by all threads.
 pub static PRODUCTS: AtomicU64 = AtomicU64::new(0);
+
+/// Whether the processor itself takes configurations, so that this never sees one, and tiles are of full size.
+static CONFIGURED: AtomicBool = AtomicBool::new(false);
 
 struct Tiles {
     configured: bool,
@@ -21,8 +24,10 @@ struct Tiles {
 thread_local!(static TILES: UnsafeCell<Tiles> =
     const { UnsafeCell::new(Tiles { configured: false, rows: [0; 8], row_bytes: [0; 8], data: [[0; 1024]; 8] }) });
 
-/// From here on, all threads of this process have tiles.
-pub fn install() {
+/// From here on, all threads of this process have tiles. A processor with tiles of its own that the process may not use (`has_own`) executes
+/// LDTILECFG and raises the signal at the others.
+pub fn install(has_own: bool) {
+    CONFIGURED.store(has_own, Relaxed);
     // SAFETY: the handler only touches its thread's tiles, registers and the memory that the instruction names.
     unsafe {
         let mut action: libc::sigaction = std::mem::zeroed();
@@ -107,6 +112,9 @@ unsafe fn execute(registers: &[i64; 23]) -> Option<usize> {
     TILES.with(|tiles| {
         // SAFETY: the thread's own, and the handler does not interrupt itself.
         let tiles = unsafe { &mut *tiles.get() };
+        if !tiles.configured && CONFIGURED.load(Relaxed) {
+            (tiles.configured, tiles.rows, tiles.row_bytes) = (true, [16; 8], [64; 8]);
+        }
         match (opcode, prefix, is_memory) {
             (0x49, 0, true) if reg == 0 => {
                 let place = place();
