@@ -221,7 +221,7 @@ mod tests {
                 factors
             };
             for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
-                assert!((0..50).all(|group| factors(isa, group) == factors(Isa::Portable, group)), "{isa:?} {p}");
+                assert!((0..4_000).all(|group| factors(isa, group) == factors(Isa::Portable, group)), "{isa:?} {p}");
             }
         }
     }

@@ -19,7 +19,7 @@ const MAX_TILE: usize = 32 * 32;
 /// Packed rows of A that one task keeps in the second-level cache, in bytes.
 const LEFT_BLOCK_BYTES: usize = 512 << 10;
 
-/// Packed columns of B that are kept there beside them, in bytes: each rows of A meet all of these, so that C is stored along its rows.
+/// Packed columns of B that stay in that cache beside them, in bytes: each panel of A meets all of them in turn, so that C is stored along its rows.
 const RIGHT_BLOCK_BYTES: usize = 512 << 10;
 
 /// Panels of B that one task packs.
