@@ -260,12 +260,12 @@ impl Packed for bf16 {
         let depth = view.columns;
         let panel_len = panel_len::<bf16>(width, depth).max(1);
         let firsts = || (first..view.rows).step_by(width);
-        for (first, panel) in firsts().zip(panels.chunks_exact_mut(panel_len)) {
-            let valid = width.min(view.rows - first);
-            if valid < width || !depth.is_multiple_of(32) {
-                panel.fill(bf16::ZERO);
-            }
-            if view.row_stride > 1 {
+        if view.row_stride > 1 {
+            for (first, panel) in firsts().zip(panels.chunks_exact_mut(panel_len)) {
+                let valid = width.min(view.rows - first);
+                if valid < width || !depth.is_multiple_of(32) {
+                    panel.fill(bf16::ZERO);
+                }
                 let done = transpose_pairs(isa, view, first, valid, width, panel);
                 for lead in 0..valid {
                     let source = &view.data[(first + lead) * view.row_stride..][..depth];
@@ -276,8 +276,6 @@ impl Packed for bf16 {
                     }
                 }
             }
-        }
-        if view.row_stride > 1 {
             return;
         }
         // All panels of some rows before the next rows, as they lie in memory.
@@ -286,6 +284,9 @@ impl Packed for bf16 {
             for (first, panel) in firsts().zip(panels.chunks_exact_mut(panel_len)) {
                 let valid = width.min(view.rows - first);
                 let out = &mut panel[from * width..][..32 * width];
+                if valid < width || ks < 32 {
+                    out.fill(bf16::ZERO);
+                }
                 let done = interleave_columns(isa, view, first, from, ks, valid, out);
                 for k in 0..ks {
                     let source = &view.data[(from + k) * view.column_stride + first..][..valid];
