@@ -109,7 +109,7 @@ impl<T: Plain> std::ops::DerefMut for Buffer<T> {
 
 /// Scratch memory of the current thread, at least `len` long, with whatever the last user left in it.
 ///
-/// Each thread keeps its scratch, so that a training step allocates nothing. Nested calls get different memory.
+/// Each thread keeps its scratch, so that the large intermediates of a training step are not allocated anew. Nested calls get different memory.
 pub fn with_scratch<T: Plain, R>(len: usize, work: impl FnOnce(&mut [T]) -> R) -> R {
     thread_local! {
         static FREE: std::cell::RefCell<Vec<Memory>> = const { std::cell::RefCell::new(Vec::new()) };

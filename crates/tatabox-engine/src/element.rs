@@ -1,4 +1,5 @@
 //! The two number formats of activations: `f32` and `bf16`.
+#![allow(unsafe_code)] // The promise that kernels rest on.
 
 use crate::buffer::{Buffer, Plain};
 use half::bf16;
@@ -23,7 +24,10 @@ impl std::fmt::Display for Precision {
 }
 
 /// A storage format of activations.
-pub trait Element: Plain + Default + PartialEq + std::fmt::Debug {
+///
+/// # Safety
+/// `PRECISION` is the format of the type: kernels read its memory as such.
+pub unsafe trait Element: Plain + Default + PartialEq + std::fmt::Debug {
     /// Its name.
     const PRECISION: Precision;
     /// The value as `f32`, exact.
@@ -36,7 +40,8 @@ pub trait Element: Plain + Default + PartialEq + std::fmt::Debug {
     fn weights<'a>(master: &'a Buffer<f32>, rounded: &'a Buffer<bf16>) -> &'a [Self];
 }
 
-impl Element for f32 {
+// SAFETY: f32 is F32.
+unsafe impl Element for f32 {
     const PRECISION: Precision = Precision::F32;
     #[inline(always)]
     fn to_f32(self) -> f32 {
@@ -55,7 +60,8 @@ impl Element for f32 {
     }
 }
 
-impl Element for bf16 {
+// SAFETY: bf16 is Bf16.
+unsafe impl Element for bf16 {
     const PRECISION: Precision = Precision::Bf16;
     #[inline(always)]
     fn to_f32(self) -> f32 {

@@ -1,7 +1,6 @@
 //! Which kernels this processor runs: asked once, at run time, so that one binary runs everywhere at full speed.
 
 use crate::error::{Error, Result};
-use std::sync::OnceLock;
 
 /// A family of CPU kernels, slowest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -65,11 +64,5 @@ impl Isa {
                 offered: available().map(Isa::name).collect::<Vec<_>>().join(", "),
             }),
         }
-    }
-
-    /// [`Isa::detect`], asked once a process; an impossible `TATABOX_CPU` falls back to portable here and is refused by the executor.
-    pub fn current() -> Isa {
-        static CURRENT: OnceLock<Isa> = OnceLock::new();
-        *CURRENT.get_or_init(|| Isa::detect().unwrap_or(Isa::Portable))
     }
 }

@@ -11,13 +11,15 @@ pub mod element;
 pub mod isa;
 pub mod philox;
 
+// Public for the tests in `tests/`, which multiply without a model.
+#[doc(hidden)]
 pub mod kernels;
 
 pub mod graph;
 
 pub mod batch;
 
-pub mod ops;
+mod ops;
 pub mod plan;
 
 pub mod profile;

@@ -104,16 +104,21 @@ pub struct Dropout {
 }
 
 impl Dropout {
-    /// Drops with probability `p`, rounded to 1/65536, and scales what stays so that the expectation is kept exactly. None if nothing is dropped.
+    /// Drops with probability `p`, rounded to 1/65536 and at most 65535 of them, and scales what stays so that the expectation is kept exactly. None if nothing is dropped.
+    ///
+    /// # Panics
+    /// If the instruction set is not available.
     pub fn new(isa: Isa, p: f32, key: [u32; 2]) -> Option<Self> {
+        assert!(isa.is_available(), "{isa:?} is not available on this machine");
         let (threshold, scale) = Self::threshold_and_scale(p);
         (threshold > 0).then_some(Self { isa, key, threshold, scale })
     }
 
     /// What a 16-bit draw must reach to be kept, and what the kept is multiplied with.
     pub(crate) fn threshold_and_scale(p: f32) -> (u32, f32) {
-        let threshold = (p * 65_536.0).round() as u32;
-        (threshold, 65_536.0 / (65_536 - threshold.min(65_535)) as f32)
+        // Below 65536, so that it fits in the 16 bits that it is compared with, and the scale is finite.
+        let threshold = ((p * 65_536.0).round() as u32).min(65_535);
+        (threshold, 65_536.0 / (65_536 - threshold) as f32)
     }
 
     /// The factors (0 or `scale`) of columns `group * 128 ..` of a row; `plane` tells apart what has the same row (attention heads).
@@ -123,7 +128,7 @@ impl Dropout {
         #[cfg(target_arch = "x86_64")]
         if self.isa >= Isa::Avx512 {
             let kept = (self.threshold, self.scale);
-            // SAFETY: `isa` says that AVX-512 is there.
+            // SAFETY: `new` asked for `isa`.
             unsafe { crate::kernels::philox_avx512::scales([first, row, plane], self.key, kept, out) };
             return;
         }
@@ -198,7 +203,8 @@ mod tests {
 
     #[test]
     fn drops_the_asked_share_and_keeps_the_mean() {
-        let dropout = Dropout::new(Isa::current(), 0.1, StepKey { seed: 7, step: 1, micro_step: 0 }.of_op(3)).unwrap();
+        let dropout =
+            Dropout::new(Isa::detect().unwrap(), 0.1, StepKey { seed: 7, step: 1, micro_step: 0 }.of_op(3)).unwrap();
         let mut values = vec![1.0f32; 1000];
         let (mut dropped, mut sum) = (0, 0.0);
         for row in 0..1000 {
@@ -214,7 +220,7 @@ mod tests {
     #[test]
     fn every_processor_drops_the_same() {
         let key = StepKey { seed: 7, step: 1, micro_step: 0 }.of_op(3);
-        for p in [1e-5, 0.1, 0.5, 0.9999] {
+        for p in [1e-5, 0.1, 0.5, 0.9999, 1.0] {
             let factors = |isa, group| {
                 let mut factors = [f32::NAN; GROUP];
                 Dropout::new(isa, p, key).unwrap().scales(5, 2, group, &mut factors);
@@ -231,7 +237,7 @@ mod tests {
         let factors = |step, row, plane| {
             let mut factors = [0f32; GROUP];
             let key = StepKey { seed: 7, step, micro_step: 0 }.of_op(3);
-            Dropout::new(Isa::current(), 0.5, key).unwrap().scales(row, plane, 0, &mut factors);
+            Dropout::new(Isa::detect().unwrap(), 0.5, key).unwrap().scales(row, plane, 0, &mut factors);
             factors
         };
         let base = factors(1, 0, 0);

@@ -27,11 +27,7 @@ fn measure<E: Element>(isa: Isa) -> f64 {
     let (mut best, start) = (f64::INFINITY, Instant::now());
     while start.elapsed() < LONG_ENOUGH {
         let start = Instant::now();
-        gemm.parallel(
-            View::new(&a, ROWS, SIDE, SIDE),
-            View::new(&b, SIDE, SIDE, SIDE),
-            &Store::new(&mut c, SIDE, SIDE),
-        );
+        gemm.parallel(View::new(&a, ROWS, SIDE, SIDE), View::new(&b, SIDE, SIDE, SIDE), Store::new(&mut c, SIDE, SIDE));
         best = best.min(start.elapsed().as_secs_f64());
     }
     Gemm::flops(ROWS, SIDE, SIDE) as f64 / best

@@ -195,7 +195,7 @@ fn bf16_stays_near_f32_over_ten_steps() {
 fn sequences_do_not_see_their_batch_mates() {
     let golden = Golden::open("bert-3mer");
     let (batch, _) = golden.batch();
-    let mut executor = golden.executor(Precision::F32, Isa::current());
+    let mut executor = golden.executor(Precision::F32, Isa::detect().unwrap());
     let together = executor.evaluate(&batch).unwrap();
     let mut alone = Vec::new();
     for pair in batch.offsets.windows(2) {
@@ -215,7 +215,7 @@ fn gradients_do_not_depend_on_the_number_of_threads() {
     let (batch, _) = golden.batch();
     let with_threads = |threads: usize| {
         rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(|| {
-            let mut executor = golden.executor(Precision::Bf16, Isa::current());
+            let mut executor = golden.executor(Precision::Bf16, Isa::detect().unwrap());
             executor.forward_backward(&batch, StepKey { seed: 1, step: 2, micro_step: 3 }, 0.01).unwrap();
             (0..executor.specs().len()).map(|index| executor.gradient(index).to_vec()).collect::<Vec<_>>()
         })

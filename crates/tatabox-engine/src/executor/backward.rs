@@ -36,7 +36,7 @@ impl<E: Element> State<E> {
     }
 
     fn backward_node(&mut self, index: usize, batch: &Batch, sizes: Sizes, key: StepKey, written: &mut [bool]) {
-        let isa = self.gemm.isa;
+        let isa = self.gemm.isa();
         let dropout_of = |p: f32| Dropout::new(isa, p, key.of_op(index));
         let mut first_write = |tensor: TensorId| !std::mem::replace(&mut written[tensor.0], true);
         match self.graph.nodes[index].clone() {

@@ -10,7 +10,7 @@ use crate::philox::{Dropout, StepKey};
 impl<E: Element> State<E> {
     /// Runs one node. With a key and a loss scale: dropout, and the gradient of the logits.
     pub fn forward_node(&mut self, index: usize, batch: &Batch, sizes: Sizes, train: Option<(StepKey, f32)>) {
-        let isa = self.gemm.isa;
+        let isa = self.gemm.isa();
         let dropout_of = |p: f32| train.and_then(|(key, _)| Dropout::new(isa, p, key.of_op(index)));
         match self.graph.nodes[index].clone() {
             Node::Embeddings { word, position, token_type, norm, dropout, sum, stats, out } => {

@@ -20,7 +20,7 @@ impl<E: Element> State<E> {
     /// Replaces a parameter, and merges its updates, or those that it is a part of.
     pub fn set_param(&mut self, index: usize, values: &[f32]) {
         self.master[index].copy_from_slice(values);
-        adamw::round(self.gemm.isa, &self.master[index], &mut self.rounded[index]);
+        adamw::round(self.gemm.isa(), &self.master[index], &mut self.rounded[index]);
         if let Some((_, base)) = self.bases.iter_mut().find(|(param, _)| param.0 == index) {
             *base = values.to_vec();
         }
@@ -49,11 +49,11 @@ impl<E: Element> State<E> {
             let b = View::new(&self.master[b.0][..], rows.len(), rank, rank);
             let a = View::new(&self.master[a.0][..], rank, inputs, inputs);
             let target = &mut merged[rows.start * inputs..rows.end * inputs];
-            self.f32_gemm.parallel(b, a, &Store::new(target, inputs, inputs).scale(scale).adding(true));
+            self.f32_gemm.parallel(b, a, Store::new(target, inputs, inputs).scale(scale).adding(true));
             self.master[weight.0] = merged;
         }
         for param in self.bases.keys() {
-            adamw::round(self.gemm.isa, &self.master[param.0], &mut self.rounded[param.0]);
+            adamw::round(self.gemm.isa(), &self.master[param.0], &mut self.rounded[param.0]);
         }
     }
 
@@ -68,8 +68,8 @@ impl<E: Element> State<E> {
             let d_w = View::new(d_w, rows.len(), inputs, inputs);
             let b_t = View::new(&self.master[b.0][..], rows.len(), rank, rank).t();
             let a_t = View::new(&self.master[a.0][..], rank, inputs, inputs).t();
-            self.f32_gemm.parallel(b_t, d_w, &Store::new(&mut d_a[..], inputs, inputs).scale(scale));
-            self.f32_gemm.parallel(d_w, a_t, &Store::new(&mut d_b[..], rank, rank).scale(scale));
+            self.f32_gemm.parallel(b_t, d_w, Store::new(&mut d_a[..], inputs, inputs).scale(scale));
+            self.f32_gemm.parallel(d_w, a_t, Store::new(&mut d_b[..], rank, rank).scale(scale));
             self.gradients[a.0] = d_a;
             self.gradients[b.0] = d_b;
         }

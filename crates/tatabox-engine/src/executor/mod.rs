@@ -13,7 +13,6 @@ use crate::device::Device;
 use crate::element::Precision;
 use crate::error::Result;
 use crate::graph::{Graph, ParamSpec};
-use crate::isa::Isa;
 use crate::ops::adamw;
 use crate::philox::StepKey;
 use crate::plan::{MemoryPlan, Mode};
@@ -55,17 +54,6 @@ impl Executor {
     /// If the graph cannot be run, or the device has no room for it.
     pub fn new(graph: Graph, capacity: Capacity, precision: Precision, mode: Mode) -> Result<Self> {
         Self::on(&Device::selected()?, graph, capacity, precision, mode)
-    }
-
-    /// As [`Executor::new`], with the kernels of a given instruction set, which must be available.
-    ///
-    /// # Errors
-    /// If the graph cannot be run.
-    ///
-    /// # Panics
-    /// If the instruction set is not available.
-    pub fn with_isa(graph: Graph, capacity: Capacity, precision: Precision, mode: Mode, isa: Isa) -> Result<Self> {
-        Self::on(&Device::Cpu(isa), graph, capacity, precision, mode)
     }
 
     /// As [`Executor::new`], on a given device.

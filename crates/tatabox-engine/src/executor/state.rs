@@ -112,7 +112,7 @@ impl<E: Element> State<E> {
                 let columns = spec.len() / spec.shape[0];
                 values[row * columns..][..columns].fill(0.0);
             }
-            adamw::round(self.gemm.isa, values, &mut self.rounded[index]);
+            adamw::round(self.gemm.isa(), values, &mut self.rounded[index]);
         }
         self.remember_bases();
     }
@@ -204,7 +204,7 @@ impl<E: Element> State<E> {
         let x = View::new(x, rows, hidden, hidden);
         let weight = View::new(self.weights(weight), outputs, hidden, hidden).t();
         if rows > 0 {
-            self.gemm.parallel(x, weight, &Store::new(logits, outputs, outputs).bias(bias));
+            self.gemm.parallel(x, weight, Store::new(logits, outputs, outputs).bias(bias));
         }
     }
 
@@ -230,7 +230,7 @@ impl<E: Element> State<E> {
 
     pub fn optimizer_step(&mut self, adamw: &AdamW) -> f32 {
         let start = Instant::now();
-        let isa = self.gemm.isa;
+        let isa = self.gemm.isa();
         let learning = self.gradients.iter().zip(&self.graph.params).filter(|(_, spec)| spec.rate > 0.0);
         let squares: f64 = learning.map(|(gradient, _)| adamw::sum_of_squares(isa, gradient)).sum();
         let norm = squares.sqrt() as f32;

@@ -1,7 +1,7 @@
 //! Tiles of bf16 by inline assembly: Intel's AMX from stable Rust, whose intrinsics are not stable yet (rust-lang/rust#126622).
 //!
 //! One call computes a 32 x 32 block of C in four tile accumulators. `a` is 32 rows, any stride apart: 16 rows of 32 columns are a tile. `b` is packed `[depth / 2, 32 columns, 2]`: pairs of rows interleaved (VNNI order), 16 pairs and 16 columns are a tile, row stride 128 bytes.
-#![allow(unsafe_code)] // Inline assembly on packed panels; lengths are checked by `run`.
+#![allow(unsafe_code)] // Inline assembly on panels; lengths are checked by `run`.
 
 use super::epilogue::Place;
 use super::pack::Panel;
@@ -67,7 +67,7 @@ fn configure_thread() {
         config.0[16 + 2 * tile] = 64;
         config.0[48 + tile] = 16;
     }
-    // SAFETY: `is_available` was asked before a kernel was chosen; the operand is 64 valid bytes.
+    // SAFETY: `Gemm::new` asked `is_available`; the operand is 64 valid bytes.
     unsafe { asm!("ldtilecfg [{}]", in(reg) config.0.as_ptr(), options(nostack)) };
     CONFIGURED.set(true);
 }

@@ -9,7 +9,7 @@ use std::marker::PhantomData;
 pub trait Epilogue: Sync {
     /// Panics if a product of these sizes does not fit.
     fn check(&self, rows: usize, columns: usize);
-    /// The block's own place in C, if it goes there as it is.
+    /// The block's own place in C, if it goes there as it is: the product is then written there, and `store` is not called for this block.
     #[inline(always)]
     fn place(&self, part: Part) -> Option<Place<'_>> {
         let _ = part;
@@ -17,7 +17,7 @@ pub trait Epilogue: Sync {
     }
     /// Asks for the memory of a block that will be stored soon: its rows lie far apart, which no processor foresees.
     fn prefetch(&self, part: Part);
-    /// Takes `tile` (`FMA`: see [`super::vectorize`]), rows `stride` apart, as this block of C. Called once for each block, from any thread.
+    /// Takes `tile` (`FMA`: see [`super::vectorize`]), rows `stride` apart, as this block of C. Called at most once for each block, from any thread.
     fn store<const FMA: bool>(&self, part: Part, tile: &[f32], stride: usize);
 }
 
@@ -105,7 +105,8 @@ impl<'a, E> Target<'a, E> {
     pub(crate) fn row(&self, row: usize, column: usize, columns: usize) -> &mut [E] {
         let start = row * self.stride + column;
         assert!(column + columns <= self.columns && start + columns <= self.len);
-        // SAFETY: `check` compared the whole product with the slice; `Gemm` calls `store` once for each block, and blocks do not overlap.
+        // SAFETY: the row lies inside of the slice, as asserted; an epilogue belongs to one product, whose blocks do not overlap, and other callers
+        // (attention) hold disjoint rows.
         unsafe { std::slice::from_raw_parts_mut(self.data.add(start), columns) }
     }
 }

@@ -164,6 +164,21 @@ mod tests {
     }
 
     #[test]
+    fn gelu_far_out_is_its_argument_or_nothing() {
+        for gelu in [gelu::<true>, gelu::<false>] {
+            for x in [6.0, 10.0, 30.0, 1e4] {
+                assert!((gelu(x) - x).abs() <= 1e-6 * x && gelu(-x).abs() <= 1e-6 * x, "gelu({x})");
+            }
+            assert!(gelu(f32::NAN).is_nan());
+        }
+        for derivative in [gelu_derivative::<true>, gelu_derivative::<false>] {
+            for x in [6.0, 10.0, 30.0, 1e4] {
+                assert!((derivative(x) - 1.0).abs() <= 1e-6 && derivative(-x).abs() <= 1e-6, "gelu'({x})");
+            }
+        }
+    }
+
+    #[test]
     fn sum_and_max_take_every_element() {
         for len in 0..70 {
             let values: Vec<f32> = (0..len).map(|index| ((index * 37) % 71) as f32).collect();

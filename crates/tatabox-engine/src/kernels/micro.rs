@@ -7,7 +7,7 @@ use super::epilogue::Place;
 use super::pack::Panel;
 use crate::isa::Isa;
 
-/// Computes one block of C over the whole depth from packed panels of `P`.
+/// Computes one block of C over the whole depth from panels of `P`; the right one is packed.
 pub trait MicroKernel<P>: Sync {
     /// Rows and columns of a block.
     fn block(&self) -> (usize, usize);
@@ -19,15 +19,19 @@ pub trait MicroKernel<P>: Sync {
 #[derive(Clone, Copy)]
 pub struct F32Kernel {
     /// Rows of a block of C.
-    pub mr: usize,
+    mr: usize,
     /// Columns of a block of C.
-    pub nr: usize,
+    nr: usize,
     function: unsafe fn(usize, *const f32, *const f32, Place),
 }
 
 impl F32Kernel {
     /// The kernel of `isa` (AMX has none of its own for f32 and takes AVX-512's).
+    ///
+    /// # Panics
+    /// If the instruction set is not available.
     pub fn of(isa: Isa) -> Self {
+        assert!(isa.is_available(), "{isa:?} is not available on this machine");
         match isa {
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512 | Isa::Amx => Self { mr: 14, nr: 32, function: x86::avx512_14x32 },
@@ -50,7 +54,7 @@ impl MicroKernel<f32> for F32Kernel {
         let a = a.data;
         assert!(a.len() >= depth * self.mr && b.len() >= depth * self.nr);
         assert!(c.shape.0 >= self.mr && c.shape.1 >= self.nr);
-        // SAFETY: the lengths are checked above; the instruction set was detected when the kernel was chosen.
+        // SAFETY: the lengths are checked above; `of` asked for the instruction set.
         unsafe { (self.function)(depth, a.as_ptr(), b.as_ptr(), c) }
     }
 }

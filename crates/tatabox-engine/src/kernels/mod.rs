@@ -1,4 +1,4 @@
-//! CPU kernels: the only place of raw pointers, vector intrinsics and inline assembly. Everything leaves through functions that check shapes.
+//! CPU kernels: vector intrinsics, inline assembly, and raw pointers into matrices. Everything leaves through functions that check shapes.
 
 #[cfg(target_arch = "x86_64")]
 pub mod amx;

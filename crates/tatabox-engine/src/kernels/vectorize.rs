@@ -19,7 +19,7 @@ macro_rules! vectorized {
                 #[target_feature(enable = "avx2,fma")]
                 fn avx2 $(<$($generic: $bound),+>)? ($($arg: $type),*) $(-> $result)? { body::<true $($(, $generic)+)?>($($arg),*) }
                 match isa {
-                    // SAFETY: an `Isa` is made by `Isa::detect`, or by a test that asked `is_available`.
+                    // SAFETY: what names an `Isa` from outside (`Gemm::new`, `Dropout::new`, `Executor::on`) asks whether it is available.
                     $crate::isa::Isa::Avx512 | $crate::isa::Isa::Amx => return unsafe { avx512($($arg),*) },
                     // SAFETY: as above.
                     $crate::isa::Isa::Avx2 => return unsafe { avx2($($arg),*) },

@@ -87,14 +87,14 @@ pub fn forward<E: Element>(
         let lse = lse.part(Part { row: head, rows: 1, column: first, columns: rows });
         let block = |start: usize, count: usize, keys: &Right, values: &Right| {
             with_scratch(count * rows, |scores: &mut [f32]| {
-                gemm.serial_packed(query.rows(start, count), keys, &Store::new(scores, rows, rows)); // [count, rows]
+                gemm.serial_packed(query.rows(start, count), keys, Store::new(scores, rows, rows)); // [count, rows]
                 with_scratch(count * rows, |weights: &mut [E]| {
                     let place = (first + start, head);
                     let lse = lse.row(0, start, count);
-                    softmax_rows(gemm.isa, rows, scores, shape.scale(), dropout, place, lse, weights);
+                    softmax_rows(gemm.isa(), rows, scores, shape.scale(), dropout, place, lse, weights);
                     let part = Part { row: first + start, rows: count, column: head * shape.dim, columns: shape.dim };
                     let weights = View::new(weights, count, rows, rows);
-                    gemm.serial_packed(weights, values, &Store::within(out.part(part)));
+                    gemm.serial_packed(weights, values, Store::within(out.part(part)));
                 });
             });
         };
@@ -137,14 +137,14 @@ pub fn backward<E: Element>(
             with_scratch(2 * count * rows, |scratch: &mut [f32]| {
                 let (scores, d_weights) = scratch.split_at_mut(count * rows);
                 let (query, d_out, out) = (query.rows(start, count), d_out.rows(start, count), out.rows(start, count));
-                gemm.serial_packed(query, keys_t, &Store::new(scores, rows, rows));
-                gemm.serial_packed(d_out, values_t, &Store::new(d_weights, rows, rows));
+                gemm.serial_packed(query, keys_t, Store::new(scores, rows, rows));
+                gemm.serial_packed(d_out, values_t, Store::new(d_weights, rows, rows));
                 let place = (first + start, head);
                 let lse = &lse[start..start + count];
                 let scale = shape.scale();
                 let inputs = (&*scores, &*d_weights);
                 softmax_rows_backward(
-                    gemm.isa,
+                    gemm.isa(),
                     rows,
                     inputs,
                     (d_out, out),
@@ -154,7 +154,7 @@ pub fn backward<E: Element>(
                     place,
                     (weights, d_scores),
                 );
-                gemm.serial_packed(View::new(d_scores, count, rows, rows), keys, &gradient(0, start, count));
+                gemm.serial_packed(View::new(d_scores, count, rows, rows), keys, gradient(0, start, count));
             });
         };
         with_scratch(2 * rows * rows, |scratch: &mut [E]| {
@@ -170,8 +170,8 @@ pub fn backward<E: Element>(
                     });
                 });
             });
-            gemm.serial(View::new(d_scores, rows, rows, rows).t(), query, &gradient(1, 0, rows));
-            gemm.serial(View::new(weights, rows, rows, rows).t(), d_out, &gradient(2, 0, rows));
+            gemm.serial(View::new(d_scores, rows, rows, rows).t(), query, gradient(1, 0, rows));
+            gemm.serial(View::new(weights, rows, rows, rows).t(), d_out, gradient(2, 0, rows));
         });
     });
 }

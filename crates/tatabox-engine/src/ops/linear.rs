@@ -34,8 +34,8 @@ pub fn forward<E: Element>(
     let x = View::new(x, rows, inputs, inputs); // [rows, inputs]
     let weight = View::new(weight, outputs, inputs, inputs).t(); // [inputs, outputs]
     match pre {
-        None => gemm.parallel(x, weight, &Store::new(out, outputs, outputs).bias(bias)),
-        Some(pre) => gemm.parallel(x, weight, &StoreGelu::new(pre, out, bias)),
+        None => gemm.parallel(x, weight, Store::new(out, outputs, outputs).bias(bias)),
+        Some(pre) => gemm.parallel(x, weight, StoreGelu::new(pre, out, bias)),
     }
 }
 
@@ -60,7 +60,7 @@ pub fn backward<E: Element>(
 ) {
     let Sizes { rows, inputs, outputs } = sizes;
     if let Some(d_bias) = d_bias {
-        add_column_sums(gemm.isa, &d_out[..rows * outputs], d_bias);
+        add_column_sums(gemm.isa(), &d_out[..rows * outputs], d_bias);
     }
     if let Some(d_weight) = d_weight {
         let mut first = 0;
@@ -68,7 +68,7 @@ pub fn backward<E: Element>(
             let depth = DEPTH_CHUNK.min(rows - first);
             let d_out = View::new(&d_out[first * outputs..], depth, outputs, outputs).t(); // [outputs, depth]
             let x = View::new(&x[first * inputs..], depth, inputs, inputs); // [depth, inputs]
-            gemm.parallel(d_out, x, &Store::new(d_weight, inputs, inputs).adding(true));
+            gemm.parallel(d_out, x, Store::new(d_weight, inputs, inputs).adding(true));
             first += depth;
         }
     }
@@ -77,10 +77,10 @@ pub fn backward<E: Element>(
     match d_x {
         None => {}
         Some(InputGradient::Plain(d_x, add)) => {
-            gemm.parallel(d_out, weight, &Store::new(d_x, inputs, inputs).adding(add));
+            gemm.parallel(d_out, weight, Store::new(d_x, inputs, inputs).adding(add));
         }
         Some(InputGradient::ThroughGelu(d_x, pre)) => {
-            gemm.parallel(d_out, weight, &StoreThroughGelu::new(d_x, pre, inputs));
+            gemm.parallel(d_out, weight, StoreThroughGelu::new(d_x, pre, inputs));
         }
     }
 }
@@ -91,7 +91,7 @@ pub fn through_gelu<E: Element>(gemm: &Gemm, gradient: &mut [E], pre: &[E]) {
     gradient
         .par_chunks_mut(CHUNK)
         .zip(pre.par_chunks(CHUNK))
-        .for_each(|(gradient, pre)| multiply_by_derivative(gemm.isa, gradient, pre));
+        .for_each(|(gradient, pre)| multiply_by_derivative(gemm.isa(), gradient, pre));
 }
 
 vectorized! {

@@ -5,6 +5,10 @@ use crate::twin::check::{capacity, devices, executor};
 use crate::twin::model::{KEY, Sizes, batch, bert, weights};
 use tatabox_engine::{AdamW, Precision};
 
+/// eps is large so that elements with next to no gradient do not blow rounding errors up.
+const ADAMW: AdamW =
+    AdamW { lr: 0.01, beta1: 0.9, beta2: 0.98, eps: 1e-3, weight_decay: 0.1, max_grad_norm: None, step: 1 };
+
 /// `torch.optim.AdamW` after `clip_grad_norm_`, in f64, on all parameters.
 struct Plain {
     weights: Vec<Vec<f64>>,
@@ -48,16 +52,7 @@ fn adamw_equals_f64_over_steps_with_and_without_clipping() {
             moments: start.iter().map(|values| [(); 2].map(|()| vec![0.0; values.len()])).collect(),
         };
         for step in 1..=4 {
-            // eps is large so that elements with next to no gradient do not blow rounding errors up.
-            let adamw = AdamW {
-                lr: 0.01,
-                beta1: 0.9,
-                beta2: 0.98,
-                eps: 1e-3,
-                weight_decay: 0.1,
-                max_grad_norm: (step % 2 == 0).then_some(1.0),
-                step,
-            };
+            let adamw = AdamW { max_grad_norm: (step % 2 == 0).then_some(1.0), step, ..ADAMW };
             executor.zero_gradients();
             executor.forward_backward(&batch, KEY, 1.0).unwrap();
             let gradients: Vec<Vec<f32>> = (0..start.len()).map(|index| executor.gradient(index).to_vec()).collect();
@@ -75,5 +70,24 @@ fn adamw_equals_f64_over_steps_with_and_without_clipping() {
                 }
             }
         }
+    }
+}
+
+/// What the ops read in bf16 is made of the stepped weights, all of them.
+#[test]
+fn the_rounded_copy_follows_a_step() {
+    let sizes = Sizes { vocabulary: 131, heads: 3, dim: 50, ..SIZES }; // More than one task, as above.
+    let (twin, batch) = (bert(sizes), batch(sizes, &[9, 4], 2));
+    let start = weights(&twin, 3);
+    for device in &devices() {
+        let new = |weights: &[Vec<f32>]| executor(&twin, weights, capacity(&batch), Precision::Bf16, device);
+        let mut stepped = new(&start);
+        let untouched = stepped.logits(&batch).unwrap();
+        stepped.forward_backward(&batch, KEY, 1.0).unwrap();
+        stepped.optimizer_step(&ADAMW);
+        let weights: Vec<Vec<f32>> = (0..start.len()).map(|index| stepped.param(index).to_vec()).collect();
+        let logits = stepped.logits(&batch).unwrap();
+        assert_eq!(logits, new(&weights).logits(&batch).unwrap(), "{device:?}");
+        assert_ne!(logits, untouched, "{device:?}");
     }
 }
