@@ -65,7 +65,8 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
 
 /// True where the reader of stdout went away (`tatabox inspect runs/x | head -1`), which is no failure.
 pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
+    let mut causes = error.chain().filter_map(|cause| cause.downcast_ref::<std::io::Error>());
+    causes.any(|error| error.kind() == ErrorKind::BrokenPipe)
 }
 
 fn hint(error: &anyhow::Error) -> Option<String> {

@@ -33,6 +33,7 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
+    signals::leave_nothing_unfinished()?;
     let settings = Settings::resolve(&cli.machine)?;
     match &cli.command {
         Command::Pretrain(args) => return commands::pretrain::run(args, &settings),

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use tatabox::recipe::RunConfig;
 use tatabox_core::genome::Genome;
+use tatabox_core::io::whole;
 
 use crate::args::Machine;
 use crate::failure::Refusal;
@@ -60,17 +61,41 @@ pub fn names(paths: &[PathBuf]) -> String {
     }
 }
 
-/// Refuses an output that is one of the inputs: it would be written over what it was made of.
-pub fn check_output(output: &Path, inputs: &[PathBuf]) -> Result<(), Refusal> {
+/// Refuses a file that could not be written when the work is done: in a folder that is not there, or a folder itself. And one of the inputs: it would be
+/// written over what it was made of. `option` is what gave it.
+pub fn check_output(option: &str, output: &Path, inputs: &[PathBuf]) -> Result<(), Refusal> {
+    if whole::is_stream(output) {
+        return Ok(());
+    }
+    let given = format!("`{option} {}`", output.display());
+    if output.is_dir() {
+        return Err(Refusal::new(format!("{given} is a folder"), "name a file in it"));
+    }
+    if let Some(folder) = output.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.is_dir()) {
+        let folder = folder.display();
+        return Err(Refusal::new(
+            format!("{given}: the folder `{folder}` is not there"),
+            format!("make it: `mkdir -p {folder}`"),
+        ));
+    }
     let there = |path: &Path| path.canonicalize().ok().filter(|path| path.is_file());
     let Some(written) = there(output) else { return Ok(()) };
     match inputs.iter().find(|input| there(input).as_ref() == Some(&written)) {
         Some(input) => {
-            let what = format!("`-o {}` is the input `{}`, and would replace it", output.display(), input.display());
+            let what = format!("{given} is the input `{}`, and would replace it", input.display());
             Err(Refusal::new(what, "name another file"))
         }
         None => Ok(()),
     }
+}
+
+/// Refuses two things on one standard output: the table, and a JSON object about it.
+pub fn check_one_on_stdout(output: &Path, json: bool) -> Result<(), Refusal> {
+    if json && whole::is_stdout(output) {
+        let what = format!("`-o {}` and `--json` would both be written to standard output", output.display());
+        return Err(Refusal::new(what, "leave one of them away, or give `-o` a file"));
+    }
+    Ok(())
 }
 
 /// A recipe and what is set over it.

@@ -1,4 +1,5 @@
-//! SIGINT and SIGTERM: the first asks the work to save and stop, the second ends it at once.
+//! SIGINT and SIGTERM. Work that can be resumed listens: the first asks it to save and stop, the second ends it at once. All other work ends at the first,
+//! and leaves no file that is half written.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -6,6 +7,34 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use anyhow::Context;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
+
+/// Whether some work listens.
+static LISTENING: AtomicBool = AtomicBool::new(false);
+
+/// From now on a signal removes what is half written before it ends the program, until [`Stop::listen`] is called.
+///
+/// # Errors
+/// The system lends no thread or no signals.
+#[cfg(unix)]
+pub fn leave_nothing_unfinished() -> anyhow::Result<()> {
+    let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM]).context("could not wait for signals")?;
+    std::thread::Builder::new()
+        .name("signals".into())
+        .spawn(move || {
+            for signal in signals.forever().filter(|_| !LISTENING.load(Ordering::Acquire)) {
+                tatabox_core::io::whole::remove_unfinished();
+                let _ = signal_hook::low_level::emulate_default_handler(signal); // It does not come back.
+            }
+        })
+        .context("could not wait for signals")?;
+    Ok(())
+}
+
+/// Elsewhere files that are half written have no list, and their names say what they are.
+#[cfg(not(unix))]
+pub fn leave_nothing_unfinished() -> anyhow::Result<()> {
+    Ok(())
+}
 
 /// What the signals have asked for.
 #[derive(Clone, Debug)]
@@ -25,6 +54,7 @@ impl Stop {
                 .and_then(|_| flag::register(signal, Arc::clone(&stop.asked)))
                 .context("could not listen for SIGINT and SIGTERM")?;
         }
+        LISTENING.store(true, Ordering::Release);
         Ok(stop)
     }
 

@@ -2,10 +2,12 @@
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
+use std::path::Path;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
+use tatabox_core::io::whole;
 
 /// Writes a line of words to stderr. A stderr that is closed is nobody's problem.
 pub fn say(words: impl Display) {
@@ -20,6 +22,18 @@ pub fn print(text: impl Display) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
     write!(out, "{text}")?;
     Ok(out.flush()?)
+}
+
+/// Writes words about a file: to stdout, unless the file itself went there.
+///
+/// # Errors
+/// As [`print()`].
+pub fn print_about(file: &Path, text: impl Display) -> anyhow::Result<()> {
+    if !whole::is_stdout(file) {
+        return print(text);
+    }
+    say(text.to_string().trim_end());
+    Ok(())
 }
 
 /// Writes one JSON object and a line feed to stdout.

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use std::time::Instant;
-use tatabox_engine::{AdamW, Batch, Capacity, Device, Executor, Mode, Objective, Precision, StepKey};
+use tatabox_engine::{AdamW, Batch, Capacity, Device, Executor, Graph, Mode, Objective, OpTime, Precision, StepKey};
 
 use crate::config::BertConfig;
 use crate::error::{Error, Result};
@@ -160,102 +160,37 @@ impl StepBench {
     /// # Errors
     /// Sequences longer than the model's positions or too short, an empty batch, sizes that do not fit each other.
     pub fn run(&self) -> Result<StepReport> {
-        let usage = |key: &str, got: usize, expected: String| {
-            Error::Core(tatabox_core::Error::Value {
-                key: key.into(),
-                got: got.to_string(),
-                expected,
-                hint: String::new(),
-            })
-        };
-        let positions = self.config.max_position_embeddings;
-        if !(SHORTEST + SPECIALS..=positions).contains(&self.seq) {
-            return Err(usage(
-                "--seq",
-                self.seq,
-                format!("it must be {} to the model's {positions} positions", SHORTEST + SPECIALS),
-            ));
-        }
-        if self.batch == 0 || self.steps == 0 {
-            return Err(usage("--batch or --steps", 0, "it must be 1 or more".into()));
-        }
+        self.check()?;
         let device = Device::selected()?;
         let matrix_rate = device.matrix_rate(self.precision)?;
-        let (graph, mode) = match self.work {
-            Work::Pretrain => (bert::masked_lm(&self.config)?, Mode::Train),
-            Work::Finetune | Work::Predict => {
-                let graph = bert::sequence_classifier(&self.config, 2, WindowPooling::Mean, Objective::PLAIN)?;
-                (graph, if self.work == Work::Finetune { Mode::Train } else { Mode::Evaluate })
-            }
-        };
+        let (graph, mode) = self.graph()?;
         let tokens = self.seq * self.batch;
         let capacity = Capacity { tokens, masked: (tokens / 4).max(16), sequences: self.batch };
         let memory = device.memory(&graph, &capacity, self.precision, mode)?;
         let mut executor = Executor::new(graph, capacity, self.precision, mode)?;
         executor.initialize(0);
-        let batches: Vec<Batch> = (0..self.warmup + self.steps).map(|step| self.batch(step)).collect();
-        let step = |executor: &mut Executor, step: usize| {
-            let batch = &batches[step];
-            if mode == Mode::Evaluate {
-                let losses = executor.evaluate(batch)?;
-                return Ok(losses.iter().map(|nats| f64::from(*nats)).sum::<f64>() / losses.len() as f64);
-            }
-            executor.zero_gradients();
-            let masked = |step: usize| batches[step].labels.len().max(1) as f64;
-            let key = |step: usize| StepKey { seed: 0, step: step as u64, micro_step: 0 };
-            let scale = |step: usize| (1.0 / masked(step)) as f32;
-            let loss = executor.forward_backward(batch, key(step), scale(step))? / masked(step);
-            if let Some(next) = batches.get(step + 1) {
-                executor.prepare(next, key(step + 1), scale(step + 1))?;
-            }
-            executor.optimizer_step(&AdamW {
-                lr: 1e-4,
-                beta1: 0.9,
-                beta2: 0.999,
-                eps: 1e-8,
-                weight_decay: 0.01,
-                max_grad_norm: Some(1.0),
-                step: step as u64 + 1,
-            });
-            executor.finish()?;
-            Ok::<f64, Error>(loss)
-        };
+        let batches = (0..self.warmup + self.steps).map(|step| self.batch(step)).collect();
+        let mut steps = Steps { executor, mode, batches };
         let on_gpu = matches!(device, Device::Cuda(_));
         // A GPU measures products and records launches the first two times that a size comes: what a run does in its first minute.
         for _ in 0..if on_gpu { 2 } else { 0 } {
-            (0..batches.len()).try_for_each(|index| step(&mut executor, index).map(drop))?;
+            steps.run(0)?;
         }
-        let mut seconds = Vec::new();
-        let mut speeds = Vec::new();
-        let mut loss = 0.0;
-        for (index, batch) in batches.iter().enumerate() {
-            if index == self.warmup {
-                executor.reset_profile();
-                seconds.clear();
-                speeds.clear();
-            }
-            let start = Instant::now();
-            loss = step(&mut executor, index)?;
-            seconds.push(start.elapsed().as_secs_f64());
-            speeds.push((batch.input_ids.len() as f64 / seconds[seconds.len() - 1], batch.input_ids.len()));
-        }
-        let total: f64 = seconds.iter().sum();
-        let mut profile = executor.profile();
+        let timed = steps.time(self.warmup)?;
+        let mut profile = steps.executor.profile();
         let flops: f64 = profile.iter().map(|op| op.matrix_flops as f64).sum();
-        let mut profiled = total;
+        let mut profiled = timed.total();
         if on_gpu {
             // Clocks between the ops keep a GPU's launches from running ahead, so that they get steps of their own.
-            executor.set_profiling(true);
-            executor.reset_profile();
-            (self.warmup..batches.len()).try_for_each(|index| step(&mut executor, index).map(drop))?;
-            profile = executor.profile();
+            steps.executor.set_profiling(true);
+            steps.executor.reset_profile();
+            steps.run(self.warmup)?;
+            profile = steps.executor.profile();
             profiled = profile.iter().map(|op| op.forward_s + op.backward_s).sum();
         }
-        seconds.sort_by(f64::total_cmp);
-        speeds.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let (tokens_per_second, tokens_per_step) = speeds[speeds.len() / 2];
-        let (gflops, matrix_gflops) = (flops / total / 1e9, matrix_rate / 1e9);
-        let steps = self.steps as f64;
+        let [min, median, max] = timed.seconds();
+        let (tokens_per_second, tokens_per_step) = timed.median_speed();
+        let (gflops, matrix_gflops) = (flops / timed.total() / 1e9, matrix_rate / 1e9);
         Ok(StepReport {
             work: self.work,
             model: self.model.clone(),
@@ -268,26 +203,139 @@ impl StepBench {
             parameters: self.config.parameters(),
             steps: self.steps,
             tokens_per_step,
-            step_seconds_median: seconds[seconds.len() / 2],
-            step_seconds_min: seconds[0],
-            step_seconds_max: seconds[seconds.len() - 1],
+            step_seconds_median: median,
+            step_seconds_min: min,
+            step_seconds_max: max,
             tokens_per_second,
             gflops,
             matrix_gflops,
             share_of_matrix_rate: gflops / matrix_gflops,
             memory_bytes: memory.total(),
-            loss,
-            profile: profile
-                .into_iter()
-                .map(|op| OpShare {
-                    forward_ms: op.forward_s / steps * 1e3,
-                    backward_ms: op.backward_s / steps * 1e3,
-                    share: (op.forward_s + op.backward_s) / profiled,
-                    gflops: op.matrix_flops as f64 / (op.forward_s + op.backward_s).max(1e-12) / 1e9,
-                    op: op.op,
-                })
-                .collect(),
+            loss: timed.loss,
+            profile: profile.into_iter().map(|op| OpShare::of(op, self.steps, profiled)).collect(),
         })
+    }
+
+    /// Refuses sizes that cannot be measured.
+    fn check(&self) -> Result<()> {
+        let usage = |key: &str, got: usize, expected: String| {
+            let (key, got, hint) = (key.into(), got.to_string(), String::new());
+            Err(Error::Core(tatabox_core::Error::Value { key, got, expected, hint }))
+        };
+        let (shortest, positions) = (SHORTEST + SPECIALS, self.config.max_position_embeddings);
+        if !(shortest..=positions).contains(&self.seq) {
+            return usage("--seq", self.seq, format!("it must be {shortest} to the model's {positions} positions"));
+        }
+        if self.batch == 0 || self.steps == 0 {
+            return usage("--batch or --steps", 0, "it must be 1 or more".into());
+        }
+        Ok(())
+    }
+
+    /// The model, and whether it learns.
+    fn graph(&self) -> Result<(Graph, Mode)> {
+        let classifier = || bert::sequence_classifier(&self.config, 2, WindowPooling::Mean, Objective::PLAIN);
+        Ok(match self.work {
+            Work::Pretrain => (bert::masked_lm(&self.config)?, Mode::Train),
+            Work::Finetune => (classifier()?, Mode::Train),
+            Work::Predict => (classifier()?, Mode::Evaluate),
+        })
+    }
+}
+
+/// The steps that are measured.
+struct Steps {
+    executor: Executor,
+    mode: Mode,
+    batches: Vec<Batch>,
+}
+
+impl Steps {
+    /// One of them; the loss.
+    fn step(&mut self, step: usize) -> Result<f64> {
+        let Self { executor, mode, batches } = self;
+        if *mode == Mode::Evaluate {
+            let losses = executor.evaluate(&batches[step])?;
+            return Ok(losses.iter().map(|nats| f64::from(*nats)).sum::<f64>() / losses.len() as f64);
+        }
+        executor.zero_gradients();
+        let masked = |step: usize| batches[step].labels.len().max(1) as f64;
+        let key = |step: usize| StepKey { seed: 0, step: step as u64, micro_step: 0 };
+        let scale = |step: usize| (1.0 / masked(step)) as f32;
+        let loss = executor.forward_backward(&batches[step], key(step), scale(step))? / masked(step);
+        if let Some(next) = batches.get(step + 1) {
+            executor.prepare(next, key(step + 1), scale(step + 1))?;
+        }
+        executor.optimizer_step(&AdamW {
+            lr: 1e-4,
+            beta1: 0.9,
+            beta2: 0.999,
+            eps: 1e-8,
+            weight_decay: 0.01,
+            max_grad_norm: Some(1.0),
+            step: step as u64 + 1,
+        });
+        executor.finish()?;
+        Ok(loss)
+    }
+
+    /// From one on to the last.
+    fn run(&mut self, first: usize) -> Result<()> {
+        (first..self.batches.len()).try_for_each(|step| self.step(step).map(drop))
+    }
+
+    /// All of them; the first `warmup` are not counted.
+    fn time(&mut self, warmup: usize) -> Result<Timed> {
+        (0..warmup).try_for_each(|step| self.step(step).map(drop))?;
+        self.executor.reset_profile();
+        let mut timed = Timed { steps: Vec::new(), loss: 0.0 };
+        for step in warmup..self.batches.len() {
+            let start = Instant::now();
+            timed.loss = self.step(step)?;
+            timed.steps.push((start.elapsed().as_secs_f64(), self.batches[step].input_ids.len()));
+        }
+        Ok(timed)
+    }
+}
+
+/// Seconds and tokens of each step, and the loss of the last.
+struct Timed {
+    steps: Vec<(f64, usize)>,
+    loss: f64,
+}
+
+impl Timed {
+    fn total(&self) -> f64 {
+        self.steps.iter().map(|(seconds, _)| seconds).sum()
+    }
+
+    /// The least, the median and the most.
+    fn seconds(&self) -> [f64; 3] {
+        let mut seconds: Vec<f64> = self.steps.iter().map(|(seconds, _)| *seconds).collect();
+        seconds.sort_by(f64::total_cmp);
+        [seconds[0], seconds[seconds.len() / 2], seconds[seconds.len() - 1]]
+    }
+
+    /// Tokens a second, and tokens, of the step in the middle: steps of a mix have unlike many.
+    fn median_speed(&self) -> (f64, usize) {
+        let speed = |&(seconds, tokens): &(f64, usize)| (tokens as f64 / seconds, tokens);
+        let mut speeds: Vec<(f64, usize)> = self.steps.iter().map(speed).collect();
+        speeds.sort_by(|a, b| a.0.total_cmp(&b.0));
+        speeds[speeds.len() / 2]
+    }
+}
+
+impl OpShare {
+    /// Of an op's time in all steps, a step's; `profiled`: seconds of all ops.
+    fn of(op: OpTime, steps: usize, profiled: f64) -> Self {
+        let (steps, seconds) = (steps as f64, op.forward_s + op.backward_s);
+        Self {
+            forward_ms: op.forward_s / steps * 1e3,
+            backward_ms: op.backward_s / steps * 1e3,
+            share: seconds / profiled,
+            gflops: op.matrix_flops as f64 / seconds.max(1e-12) / 1e9,
+            op: op.op,
+        }
     }
 }
 

@@ -54,21 +54,11 @@ pub struct Batches {
 /// The sampler of one part of a genome, as a run's configuration says.
 ///
 /// # Errors
-/// The genome cannot serve it: a contig that is not there, a part shorter than a window; or tiles are asked for in batches of unknown size.
+/// The genome cannot serve it: a contig that is not there, a part shorter than a window.
 pub fn sampler(config: &RunConfig, genome: &Genome, part: Part) -> Result<Sampler> {
     let sampling = match (config.data.sampling.as_str(), config.step_size(), part) {
-        ("tiling", StepSize::Tokens(_), Part::Train) => {
-            return Err(tatabox_core::Error::Value {
-                key: "data.sampling".to_string(),
-                got: "`tiling`".to_string(),
-                expected: "an epoch of tiles is counted in sequences, and `train.batch_tokens` counts tokens"
-                    .to_string(),
-                hint: "set `train.batch_size = 32`, or `data.sampling = \"random\"`".to_string(),
-            }
-            .into());
-        }
         ("tiling", StepSize::Sequences(windows_per_step), Part::Train) => Sampling::Tiling { windows_per_step },
-        _ => Sampling::Random,
+        _ => Sampling::Random, // A recipe that asks for tiles has sequences a step.
     };
     let config = SamplerConfig {
         full_tokens: config.data.max_length as u64 - SPECIALS,

@@ -79,7 +79,7 @@ impl ModelFiles {
         }
         if !folder.join(MODEL).is_file() {
             let hint = if folder.join("pytorch_model.bin").is_file() {
-                "`pytorch_model.bin` is not read: load it with transformers and `save_pretrained(dir, safe_serialization=True)`"
+                "`pytorch_model.bin` is not read: load it with transformers and `save_pretrained(dir, safe_serialization=True)`, and copy `vocab.txt` beside it"
             } else {
                 ""
             };

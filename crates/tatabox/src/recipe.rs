@@ -298,13 +298,22 @@ fn resolve_data(s: &mut Settings, positions: usize) -> Result<DataSettings> {
     }
     let content = max_length as u64 - 2;
     let holdout = s.words("data.holdout", &["auto"])?;
+    let sampling = s.choice("data.sampling", "random", &["random", "tiling"])?.to_string();
+    if sampling == "tiling" && !s.has("train.batch_size") {
+        return Err(s.refuse(
+            "data.sampling",
+            "`tiling`",
+            "an epoch of tiles is counted in sequences, and a step in tokens",
+            "set `train.batch_size = 32` as well, or leave `data.sampling` away",
+        ));
+    }
     Ok(DataSettings {
         max_length,
         min_tokens: s.whole("data.min_tokens", 5.min(content), 1..=content)? as usize,
         holdout,
         strands: s.choice("data.strands", "both", &["both", "forward"])?.to_string(),
         repeat_weight: s.number("data.repeat_weight", 1.0, 0.0..=1.0)?,
-        sampling: s.choice("data.sampling", "random", &["random", "tiling"])?.to_string(),
+        sampling,
     })
 }
 
@@ -417,6 +426,9 @@ mod tests {
         assert!(error.to_string().contains("must divide the hidden size, 256"), "{error}");
         let error = resolve("[train]\nbatch_size = 3\nbatch_tokens = 4096\n").unwrap_err();
         assert!(error.hint().unwrap().contains("`train.batch_size` or `train.batch_tokens`"), "{error}");
+        let error = resolve("data.sampling = \"tiling\"\n").unwrap_err();
+        assert!(error.hint().unwrap().contains("`train.batch_size = 32`"), "{error}");
+        assert!(resolve("data.sampling = \"tiling\"\ntrain.batch_size = 32\n").is_ok());
         let error = resolve("[train]\nbatch_tokens = 100\n").unwrap_err();
         assert!(error.to_string().contains("at least") || error.to_string().contains("from 512"), "{error}");
     }

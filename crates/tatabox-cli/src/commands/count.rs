@@ -8,7 +8,7 @@ use serde_json::json;
 use tatabox_core::count::{self, KmerCounts, LONGEST, Strands};
 use tatabox_core::genome::Genome;
 
-use crate::settings::{Settings, check_output};
+use crate::settings::{Settings, check_one_on_stdout, check_output};
 use crate::ui;
 
 /// Count all k-mers of a genome, never across N or the end of a contig
@@ -23,7 +23,7 @@ pub struct Args {
     /// Which strands are counted; `both` gives a k-mer and its reverse complement the sum of their counts
     #[arg(long, value_name = "STRANDS", default_value_t = Strands::default(), value_parser = strands)]
     pub strands: Strands,
-    /// The table to write: `kmer<TAB>count`, every k-mer of every length
+    /// The table to write: `kmer<TAB>count`, every k-mer of every length (`-` is stdout)
     #[arg(short, long, value_name = "FILE")]
     pub output: PathBuf,
     /// Print one JSON object on stdout
@@ -33,7 +33,8 @@ pub struct Args {
 
 /// Counts, writes and says so.
 pub fn run(args: &Args, settings: &Settings) -> anyhow::Result<()> {
-    check_output(&args.output, &args.genome)?;
+    check_output("-o", &args.output, &args.genome)?;
+    check_one_on_stdout(&args.output, args.json)?;
     let genome = settings.genome(&args.genome)?;
     let counts = kmers(&genome, args.k.clone(), args.strands)?;
     counts.write(&args.output).context("could not save the counts")?;
@@ -50,12 +51,13 @@ pub fn run(args: &Args, settings: &Settings) -> anyhow::Result<()> {
         .map(|k| vec![k.to_string(), ui::count(seen(k)), ui::count(1 << (2 * k)), ui::count(total(k))])
         .collect();
     let strands = if args.strands == Strands::Both { "both strands" } else { "the forward strand" };
-    ui::print(format!(
+    let text = format!(
         "{}: {} bases, {strands}\n\n{}",
         args.output.display(),
         ui::count(genome.card().known()),
         ui::table(&["k", "k-mers seen", "of", "counted"], &rows),
-    ))
+    );
+    ui::print_about(&args.output, text)
 }
 
 /// Counts with a bar.

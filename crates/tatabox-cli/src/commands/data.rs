@@ -13,7 +13,7 @@ use tatabox_core::logistic::LONGEST_K;
 use tatabox_core::promoters::{self, Kind, LEAST, MATRIX, PromoterConfig, Recipe, STARTS, Window};
 use tatabox_core::report::{Html, Renderer, Text};
 
-use crate::settings::{Settings, names};
+use crate::settings::{Settings, check_output, names};
 use crate::ui;
 
 /// Labelled sequences: what they hold, what is wrong with them, and the papers' data sets from a genome
@@ -171,6 +171,9 @@ fn read(reading: &Reading, settings: &Settings) -> anyhow::Result<Labelled> {
 }
 
 fn audit(args: &AuditArgs, settings: &Settings) -> anyhow::Result<ExitCode> {
+    if let Some(html) = &args.html {
+        check_output("--html", html, &args.reading.data)?;
+    }
     let data = read(&args.reading, settings)?;
     let spinner = ui::spinner("comparing sequences, fitting the baseline".into());
     let audit = Audit::of(&data, args.k as usize, args.seed);

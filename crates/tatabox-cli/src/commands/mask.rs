@@ -15,7 +15,7 @@ use tatabox_core::mask::{Lookup, MaskConfig, MaskStrategy, Rate, Strategy};
 use tatabox_core::tokenizer::Tokenizer;
 
 use crate::failure::Refusal;
-use crate::settings::{RecipeArgs, Settings, check_output, names};
+use crate::settings::{RecipeArgs, Settings, check_one_on_stdout, check_output, names};
 use crate::{figure, ui};
 
 /// Freeze masks for evaluation, or look at the masks of a recipe
@@ -78,7 +78,8 @@ pub fn run(verb: &Verb, settings: &Settings) -> anyhow::Result<()> {
 }
 
 fn freeze(args: &FreezeArgs, settings: &Settings) -> anyhow::Result<()> {
-    check_output(&args.output, &args.genome)?;
+    check_output("-o", &args.output, &args.genome)?;
+    check_one_on_stdout(&args.output, args.json)?;
     let config = args.recipe.resolve()?;
     let genome = settings.genome(&args.genome)?;
     let sequences = args.sequences as usize;
@@ -98,7 +99,7 @@ fn freeze(args: &FreezeArgs, settings: &Settings) -> anyhow::Result<()> {
             "masked_tokens": masked, "hidden_bases": hidden, "seed": config.seed,
         }));
     }
-    ui::print(ui::pairs(&[
+    let text = ui::pairs(&[
         ("frozen masks", args.output.display().to_string()),
         (
             "sequences",
@@ -110,10 +111,14 @@ fn freeze(args: &FreezeArgs, settings: &Settings) -> anyhow::Result<()> {
         ),
         ("masked tokens", ui::count(masked)),
         ("hidden bases", ui::count(hidden)),
-    ]))
+    ]);
+    ui::print_about(&args.output, text)
 }
 
 fn inspect(args: &InspectArgs, settings: &Settings) -> anyhow::Result<()> {
+    if let Some(svg) = &args.svg {
+        check_output("--svg", svg, &args.genome)?;
+    }
     let config = args.recipe.resolve()?;
     let genome = settings.genome(&args.genome)?;
     let tokenizer = Tokenizer::new(config.tokenizer.clone())?;

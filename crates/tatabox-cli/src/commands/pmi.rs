@@ -11,7 +11,7 @@ use tatabox_core::pmi::{self, PmiTable, Rule, Scorer, Threshold};
 
 use super::count::{kmers, strands};
 use crate::failure::Refusal;
-use crate::settings::{Settings, check_output, names};
+use crate::settings::{Settings, check_one_on_stdout, check_output, names};
 use crate::ui;
 
 /// Rows that are printed of a table.
@@ -106,7 +106,8 @@ pub fn run(args: &Args, settings: &Settings) -> anyhow::Result<()> {
 fn score(args: &Args, output: &Path, settings: &Settings) -> anyhow::Result<()> {
     let Scoring { k, scorer, min_count, .. } = &args.scoring;
     let (k, scorer) = (k.unwrap_or(6), scorer.unwrap_or_default());
-    check_output(output, &args.source)?;
+    check_output("-o", output, &args.source)?;
+    check_one_on_stdout(output, args.json)?;
     let counts = counted(&args.source, k, &args.scoring, settings)?;
     let threshold = min_count.unwrap_or_default();
     let table = PmiTable::score(&counts, k, scorer, threshold).with_context(|| not_scored(k, &args.source))?;
@@ -134,14 +135,15 @@ fn score(args: &Args, output: &Path, settings: &Settings) -> anyhow::Result<()> 
             ]
         })
         .collect();
-    ui::print(format!(
+    let text = format!(
         "{}: {} of {} {k}-mers have a rank ({scorer}; seen at least {} times)\n\n{}",
         output.display(),
         ui::count(table.rows().len() as u64),
         ui::count(table.counts().len() as u64),
         ui::count(least),
         ui::table(&["best", "count", "pmi", "npmi", "rank"], &rows),
-    ))
+    );
+    ui::print_about(output, text)
 }
 
 fn rank(args: &RankArgs, settings: &Settings) -> anyhow::Result<()> {

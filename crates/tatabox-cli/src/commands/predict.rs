@@ -102,7 +102,7 @@ pub enum StrandsArg {
 /// Predicts, and says what came out.
 pub fn run(args: &Args, settings: &Settings) -> anyhow::Result<ExitCode> {
     let stop = Stop::listen()?;
-    check_output(&args.output, &args.inputs)?;
+    check_output("-o", &args.output, &args.inputs)?;
     let format = args.format.map_or_else(|| Format::of(&args.output), |format| Ok(format.into()))?;
     let mut model = Classifier::open(&args.model, args.precision.into())
         .with_context(|| format!("could not open the model `{}`", args.model.display()))?;

@@ -1,6 +1,6 @@
 //! `tatabox count`, and tables of counts as every command that takes them reads them.
 
-use crate::shell::Shell;
+use crate::shell::{Shell, TATABOX, signal};
 
 /// A table of the shell's small genome, all lengths to 3.
 fn small(shell: &Shell) -> String {
@@ -65,6 +65,57 @@ fn wrong_lengths_and_strands_are_refused() {
         shell.tatabox(&["count", &genome, "-o", output]).fails(2, &["is the input", "name another file"]);
     }
     assert!(shell.bytes("sim/genome.fa") == before);
+}
+
+#[test]
+fn a_table_may_go_to_standard_output_and_the_words_about_it_do_not() {
+    let shell = Shell::new();
+    let table = small(&shell);
+    for output in ["-", "/dev/stdout"] {
+        let seen = shell.tatabox(&["count", "tiny.fa", "-k", "1..3", "-o", output]);
+        assert_eq!((seen.code, &seen.stdout), (0, &table), "{seen:#?}");
+        assert!(seen.stderr.contains("the forward strand"), "{seen:#?}");
+        shell.tatabox(&["count", "tiny.fa", "-o", output, "--json"]).fails(2, &["`--json`", "give `-o` a file"]);
+    }
+    assert!(!shell.path("-").exists());
+}
+
+#[test]
+fn an_output_that_cannot_be_written_is_refused_before_the_work() {
+    let shell = Shell::new();
+    small(&shell);
+    std::fs::create_dir(shell.path("folder")).unwrap();
+    shell.tatabox(&["count", "tiny.fa", "-o", "no/such/x.tsv"]).fails(2, &["`no/such`", "mkdir -p no/such"]);
+    shell.tatabox(&["count", "tiny.fa", "-o", "folder"]).fails(2, &["is a folder"]);
+    let genome = shell.bytes("tiny.fa");
+    shell.tatabox(&["mask", "inspect", "tiny.fa", "--svg", "tiny.fa"]).fails(2, &["--svg", "is the input"]);
+    assert!(shell.bytes("tiny.fa") == genome);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_signal_leaves_nothing_half_written() {
+    use std::os::unix::process::ExitStatusExt;
+    let shell = Shell::new();
+    let genome = shell.genome();
+    std::fs::create_dir(shell.path("out")).unwrap();
+    let files = || std::fs::read_dir(shell.path("out")).unwrap().count();
+    // It may have been written before the signal comes: then once more.
+    let stopped = (0..20).any(|_| {
+        let mut child = shell.command(TATABOX).args(["count", &genome, "-o", "out/counts.tsv"]).spawn().unwrap();
+        while files() == 0 && child.try_wait().unwrap().is_none() {
+            std::thread::yield_now();
+        }
+        signal(&child, "TERM");
+        let status = child.wait().unwrap();
+        if status.success() {
+            std::fs::remove_file(shell.path("out/counts.tsv")).unwrap();
+            return false;
+        }
+        assert_eq!((status.signal(), files()), (Some(15), 0));
+        true
+    });
+    assert!(stopped, "it was done before the signal, twenty times");
 }
 
 #[test]

@@ -26,6 +26,7 @@ use serde_json::{Value, json};
 use tatabox_core::assess::{Assessment, assess};
 use tatabox_core::genome::Genome;
 use tatabox_core::interval::Interval;
+use tatabox_core::io::whole;
 use tatabox_core::labelled::{ReadOptions, Target, Task};
 use tatabox_core::seq;
 
@@ -259,6 +260,10 @@ fn check_folder(output: &Path) -> Result<()> {
     }
     if output.is_dir() {
         let what = "is a directory, not a file".into();
+        return Err(Error::Directory { path: output.into(), what, hint: "name a file: `-o scores.tsv`".into() });
+    }
+    if whole::is_stream(output) {
+        let what = "is no file, and a prediction keeps what it has so far beside its file".into();
         return Err(Error::Directory { path: output.into(), what, hint: "name a file: `-o scores.tsv`".into() });
     }
     Ok(())
