@@ -54,6 +54,22 @@ fn probabilities_of_classes_are_measured_as_scikit_learn_does() {
 }
 
 #[test]
+fn the_area_of_several_classes_is_the_mean_of_one_against_the_others() {
+    for case in golden("one_vs_rest") {
+        let by_class = rows(&case["scores"]);
+        let scores: Vec<Vec<f64>> =
+            (0..by_class[0].len()).map(|at| by_class.iter().map(|of| of[at]).collect()).collect();
+        let truth = case["truth"].as_array().unwrap().iter();
+        let targets: Vec<Target> = truth.map(|of| Target::Class(of.as_u64().unwrap() as u32)).collect();
+        let area = of(Task::MultiClass, by_class.len(), &targets, &scores).metrics[&Metric::Auroc].value;
+        assert!((area - case["auroc"].as_f64().unwrap()).abs() < 1e-12);
+    }
+    let third_is_nobodys =
+        of(Task::MultiClass, 3, &[0, 1].map(Target::Class), &[vec![0.6, 0.4, 0.0], vec![0.4, 0.6, 0.0]]);
+    assert!(!third_is_nobodys.metrics.contains_key(&Metric::Auroc));
+}
+
+#[test]
 fn labels_are_measured_as_scikit_learn_does() {
     for case in golden("labels") {
         let scores = rows(&case["scores"]);

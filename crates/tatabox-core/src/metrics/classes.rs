@@ -18,8 +18,6 @@ pub struct ClassMetrics {
     pub recall: Option<f64>,
     /// The harmonic mean of both, 2 TP / (2 TP + FP + FN); none where all three are 0.
     pub f1: Option<f64>,
-    /// Examples of this class.
-    pub support: u64,
 }
 
 impl Confusion {
@@ -67,7 +65,6 @@ impl Confusion {
             precision: ratio(hit, predicted as f64),
             recall: ratio(hit, support as f64),
             f1: ratio(2.0 * hit, (support + predicted) as f64),
-            support,
         }
     }
 

@@ -17,6 +17,6 @@ mod summary;
 
 pub use bootstrap::bootstrap_ratio;
 pub use holm::holm;
-pub use sign_flip::{SignFlip, sign_flip};
+pub use sign_flip::sign_flip;
 pub use student::{student_cdf, student_quantile};
 pub use summary::{Interval, Summary};
