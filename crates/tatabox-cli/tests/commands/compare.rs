@@ -10,7 +10,7 @@ use std::process::Child;
 use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::shell::{Shell, TATABOX, end, project, seen, signal, skipped};
+use crate::shell::{Shell, TATABOX, described, end, seen, signal, skipped};
 
 /// A model that trains in a moment, and two arms.
 const RECIPE: &str = r#"
@@ -78,8 +78,7 @@ fn all_runs_are_kept_and_asked_the_same_and_the_tables_say_what_they_answered() 
     let json = shell.json(&args("cmp", "1,2,3", &["--json"]));
     assert_eq!((&json["finished"], &json["runs"], &json["runs_finished"]), (&true.into(), &6.into(), &6.into()));
     assert_eq!(json["against"], "kmer-span");
-    let reference = fs::read_to_string(project().join("docs/reference/json.md")).unwrap();
-    let described = reference.split("## `compare --json`").nth(1).unwrap().split("\n## ").next().unwrap();
+    let described = described(&["compare"]);
     fn keys(value: &serde_json::Value, found: &mut Vec<String>) {
         match value {
             serde_json::Value::Object(inside) => {
