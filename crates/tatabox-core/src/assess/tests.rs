@@ -129,6 +129,23 @@ fn a_model_that_gives_one_answer_is_called_collapsed() {
 }
 
 #[test]
+fn labels_and_numbers_that_vary_less_than_a_hundredth_have_collapsed() {
+    let labels = [[true, false], [false, false], [false, true]].map(|of| Target::Labels(of.into()));
+    let collapsed = |scores: [[f64; 2]; 3]| of(Task::MultiLabel, 2, &labels, &scores.map(Vec::from)).collapsed;
+    assert!(collapsed([[0.9, 0.1], [0.6, 0.4], [0.5, 0.2]]));
+    assert!(!collapsed([[0.9, 0.1], [0.6, 0.5], [0.5, 0.2]]));
+    // The second target is the same everywhere: what is answered to it says nothing.
+    let targets = [10.0, 20.0, 30.0].map(|value| Target::Values(vec![value, 7.0]));
+    let collapsed = |step: f64| {
+        let scores = [0.0, 1.0, 2.0].map(|at| vec![20.0 + at * step, at]);
+        of(Task::Regression, 2, &targets, &scores).collapsed
+    };
+    assert!(collapsed(0.099) && !collapsed(0.101));
+    let same = [7.0; 3].map(|value| Target::Values(vec![value, value]));
+    assert!(!of(Task::Regression, 2, &same, &vec![vec![1.0, 1.0]; 3]).collapsed, "nothing was to be told apart");
+}
+
+#[test]
 fn nothing_and_what_is_no_number_are_survived() {
     for task in [Task::Binary, Task::MultiLabel, Task::Regression] {
         let found = of(task, 2, &[], &[]);

@@ -2,6 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+/// The index of the largest value, the first of equal ones: the class that is predicted.
+pub fn argmax<T: PartialOrd>(values: &[T]) -> usize {
+    (1..values.len()).fold(0, |best, at| if values[at] > values[best] { at } else { best })
+}
+
 /// How often each class was predicted for each.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Confusion {

@@ -18,7 +18,7 @@ mod ranking;
 
 pub use bootstrap::bootstrap;
 pub use calibration::{BINS, Bin, Reliability, squared_distances};
-pub use classes::{ClassMetrics, Confusion};
+pub use classes::{ClassMetrics, Confusion, argmax};
 pub use correlation::{Paired, mean, mean_squared_error, pearson, spearman};
 pub use ranking::{Ranking, auroc, average_precision};
 
