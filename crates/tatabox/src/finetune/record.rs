@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use tatabox_core::labelled::{Labelled, Task};
+use tatabox_core::labelled::Task;
 
 use super::{FinetuneConfig, Source};
 use crate::config::BertConfig;
@@ -80,9 +80,4 @@ impl Record {
             ..self.config.bert(encoder)
         }
     }
-}
-
-/// The names of a model's outputs for data: its classes or labels, or its targets.
-pub fn outputs_of(data: &Labelled) -> Vec<String> {
-    if data.task == Task::Regression { data.targets.clone() } else { data.id2label.clone() }
 }
