@@ -1,7 +1,7 @@
 //! Tensors and fused operations of BERT-like models, forward and backward. Knows nothing of DNA.
 //!
 //! A model builds a [`Graph`] once; an [`Executor`] plans its memory and runs it, step after step, over [`Batch`]es without padding.
-//! The modules are listed in order; a module uses only those above it.
+//! The modules are listed in order; a module uses only those above it. `isa` and `philox` use `kernels` besides: to ask for AMX, and to draw in AVX-512.
 
 pub mod error;
 

@@ -14,7 +14,7 @@ use tatabox_core::mask::frozen::{FrozenMasks, Origin};
 
 use crate::checkpoint::MODEL;
 use crate::error::{Error, Result};
-use crate::evaluate::ModelFiles;
+use crate::model_files::ModelFiles;
 use crate::run::DATASET;
 
 /// What a run is trained on.
