@@ -80,4 +80,60 @@ mod tests {
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
     }
+
+    /// Every command that does something, by its verbs: `mask freeze`.
+    fn commands(command: &clap::Command, verbs: &str) -> Vec<(String, clap::Command)> {
+        let name = |inner: &clap::Command| format!("{verbs} {}", inner.get_name()).trim_start().to_string();
+        let below = command.get_subcommands().flat_map(|inner| commands(inner, &name(inner)));
+        let own = !verbs.is_empty() && !command.is_subcommand_required_set();
+        own.then(|| (verbs.to_string(), command.clone())).into_iter().chain(below).collect()
+    }
+
+    /// The options of a command, each as it may be typed: `--output` and `-o`.
+    fn options(command: &clap::Command) -> Vec<Vec<String>> {
+        let typed = |option: &clap::Arg| {
+            let long = option.get_long().map(|long| format!("--{long}"));
+            long.into_iter().chain(option.get_short().map(|short| format!("-{short}"))).collect()
+        };
+        command.get_arguments().filter(|one| !one.is_positional() && !one.is_hide_set()).map(typed).collect()
+    }
+
+    #[test]
+    fn the_book_names_every_verb_and_every_option() {
+        let page = include_str!("../../../docs/reference/commands.md");
+        let objects = include_str!("../../../docs/reference/json.md");
+        let (of_all, table) = page.split_once("\n| command |").unwrap();
+        let cli = Cli::command();
+        let commands = commands(&cli, "");
+        let of = |row: &str, verbs: &str| {
+            let rest = row.strip_prefix("| `tatabox ").and_then(|row| row.strip_prefix(verbs));
+            rest.is_some_and(|rest| rest.starts_with([' ', '`']))
+        };
+        // A row of `pmi rank` is none of `pmi`.
+        let of_another = |row: &str, verbs: &str| {
+            commands.iter().any(|(other, _)| other.starts_with(verbs) && other != verbs && of(row, other))
+        };
+        let rows = |verbs: &str| -> String {
+            table.lines().filter(|row| of(row, verbs) && !of_another(row, verbs)).collect::<Vec<_>>().join("\n")
+        };
+        let named = |text: &str, option: &[String]| {
+            let mut words = text.split(|one: char| !one.is_alphanumeric() && one != '-');
+            words.any(|word| option.iter().any(|typed| typed == word))
+        };
+        for option in options(&cli) {
+            assert!(named(of_all, &option), "{option:?}");
+        }
+        for (verbs, command) in &commands {
+            let mut text = rows(verbs);
+            assert!(!text.is_empty(), "{verbs}");
+            if text.contains("the options of `data card`") {
+                text += &rows("data card");
+            }
+            text += of_all;
+            for option in options(command) {
+                assert!(named(&text, &option), "{verbs}: {option:?}");
+                assert!(option != ["--json"] || objects.contains(&format!("`{verbs} --json`")), "{verbs}");
+            }
+        }
+    }
 }

@@ -18,25 +18,6 @@ pub struct Score {
     pub hidden_bases: u64,
 }
 
-impl Score {
-    /// The score of masked tokens given as (nats, hidden bases of the token); none where there are no tokens.
-    ///
-    /// # Examples
-    /// ```
-    /// use tatabox_core::score::Score;
-    /// let two_bases = 2.0 * 4f64.ln();
-    /// let score = Score::from_nats([(two_bases, 2), (0.0, 0)]).unwrap();
-    /// assert_eq!(score.bits_per_hidden_base, Some(2.0));
-    /// assert!((score.perplexity - 4.0).abs() < 1e-12);
-    /// assert!(Score::from_nats([]).is_none());
-    /// ```
-    pub fn from_nats(tokens: impl IntoIterator<Item = (f64, u32)>) -> Option<Score> {
-        let mut sum = Sum::default();
-        tokens.into_iter().for_each(|(nats, hidden)| sum.add(nats, hidden));
-        sum.score()
-    }
-}
-
 /// Scores of one model: over all masked tokens, and by evaluation mask.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Scores {
@@ -87,6 +68,17 @@ impl Sum {
 }
 
 /// Collects the masked tokens of an evaluation, sequence by sequence.
+///
+/// # Examples
+/// ```
+/// use tatabox_core::score::ScoreSums;
+/// let mut sums = ScoreSums::default();
+/// sums.add("kmer-span", 2.0 * 4f64.ln(), 2);
+/// sums.add("kmer-span", 0.0, 0);
+/// let score = sums.scores().unwrap().overall;
+/// assert_eq!(score.bits_per_hidden_base, Some(2.0));
+/// assert!((score.perplexity - 4.0).abs() < 1e-12);
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct ScoreSums {
     by_mask: Vec<(String, Sum)>,
@@ -137,7 +129,9 @@ mod tests {
 
     #[test]
     fn tokens_that_hide_nothing_have_no_bits_a_base() {
-        let score = Score::from_nats([(0.5, 0)]).unwrap();
+        let mut sums = ScoreSums::default();
+        sums.add("a", 0.5, 0);
+        let score = sums.scores().unwrap().overall;
         assert_eq!(score.bits_per_hidden_base, None);
         assert_eq!(serde_json::to_value(score).unwrap()["bits_per_hidden_base"], serde_json::Value::Null);
     }

@@ -2,11 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-/// A 0-based position of a base on a contig.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct BasePos(pub u64);
-
 /// A 0-based position of a token in a model's input, `[CLS]` included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]

@@ -1,18 +1,13 @@
 //! A report as a real browser sees it: headless Chromium, where one is installed.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+mod chromium;
+mod skipped;
 
+use chromium::{browser, shown};
+use skipped::skipped;
 use tatabox_core::report::{
     Bar, Bars, Body, Cell, Curves, Event, Fact, Html, Level, Renderer, Repeat, Report, Section, Series, Table,
 };
-
-/// The first Chromium or Chrome on the path.
-fn browser() -> Option<PathBuf> {
-    let folders: Vec<PathBuf> = std::env::split_paths(&std::env::var_os("PATH")?).collect();
-    let names = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
-    names.iter().flat_map(|name| folders.iter().map(move |folder| folder.join(name))).find(|path| path.is_file())
-}
 
 fn report() -> Report {
     let curve = |name: &str, lift: f64| Series {
@@ -53,24 +48,6 @@ fn report() -> Report {
     }
 }
 
-/// What the browser makes of a file, of which it must not complain.
-fn shown(browser: &Path, file: &Path) -> String {
-    let output = Command::new(browser)
-        .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"])
-        .args(["--disable-background-networking", "--disable-component-update", "--disable-sync"])
-        .args(["--enable-logging=stderr", "--dump-dom"])
-        .arg(format!("--user-data-dir={}", file.with_extension("profile").display()))
-        .arg(format!("file://{}", file.display()))
-        .output()
-        .unwrap();
-    let (dom, log) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{log}");
-    // Chromium logs what a page's console says, refusals by its security policy among it, on lines with this word.
-    let complaints: Vec<&str> = log.lines().filter(|line| line.contains("CONSOLE")).collect();
-    assert!(complaints.is_empty(), "{complaints:?}");
-    dom.into_owned()
-}
-
 /// The files that the links of a page save: their names and what is in them.
 fn saved(dom: &str) -> Vec<(String, String)> {
     let link = |text: &str| {
@@ -89,8 +66,7 @@ fn saved(dom: &str) -> Vec<(String, String)> {
 #[test]
 fn chromium_shows_every_section_and_complains_of_nothing() {
     let Some(browser) = browser() else {
-        println!("skipped: no Chromium found");
-        return;
+        return skipped("no Chromium found");
     };
     let folder = tempfile::tempdir().unwrap();
     let page = folder.path().join("report.html");

@@ -158,8 +158,7 @@ mod tests {
     #[test]
     fn large_pages_are_asked_for() {
         if !std::path::Path::new("/sys/kernel/mm/transparent_hugepage").is_dir() {
-            println!("SKIPPED: this system has no large pages");
-            return;
+            return crate::skipped("this system has no large pages");
         }
         let buffer = Buffer::<f32>::zeros(LARGE_PAGE);
         let start = format!("{:x}-", buffer.as_ptr() as usize);

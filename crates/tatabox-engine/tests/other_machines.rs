@@ -6,6 +6,7 @@ mod twin;
 
 use std::process::Command;
 use tatabox_engine::{AdamW, Capacity, Executor, Isa, Mode, Precision, StepKey};
+use twin::emulated::skipped;
 use twin::model::{Sizes, batch, bert};
 
 const SIZES: Sizes = Sizes { vocabulary: 30, positions: 40, heads: 2, dim: 9, inner: 35, layers: 1, dropout: 0.1 };
@@ -127,12 +128,10 @@ fn a_path_that_is_not_there_is_refused_with_a_list_of_those_that_are() {
 fn older_processors_find_their_kernels_and_learn_the_same() {
     const QEMU: &str = "qemu-x86_64";
     if !cfg!(all(target_arch = "x86_64", target_os = "linux")) || cfg!(target_feature = "avx") {
-        println!("skipped: needs a program built for any x86-64 that runs Linux");
-        return;
+        return skipped("needs a program built for any x86-64 that runs Linux");
     }
     if Command::new(QEMU).arg("--version").output().is_err() {
-        println!("skipped: no {QEMU} (Debian: apt-get install qemu-user)");
-        return;
+        return skipped(&format!("no {QEMU} (Debian: apt-get install qemu-user)"));
     }
     let fastest = told(this_machine(None));
     // Before AVX; with AVX but neither AVX2 nor fused multiply-add; with both.

@@ -3,8 +3,9 @@
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use tatabox_core::assess::is_collapsed;
 use tatabox_core::cnn::{Cnn, CnnFit};
-use tatabox_core::labelled::{Example, Target, Task};
+use tatabox_core::labelled::{Example, Target};
 use tatabox_core::logistic::{Fit, KmerModel};
 use tatabox_core::seq::UNKNOWN;
 
@@ -48,7 +49,7 @@ impl Learner for KmerRegression {
         let learnt = model.answers(&sequences);
         let asked: Vec<Cow<'_, [u8]>> = lesson.test.iter().map(|example| self::joined(example)).collect();
         let scores = model.answers(&asked.iter().map(|codes| codes.as_ref()).collect::<Vec<_>>());
-        let done = Learnt { collapsed: says_one_thing(lesson.task, &learnt), scores, epochs: 1, best_epoch: 1 };
+        let done = Learnt { collapsed: is_collapsed(lesson.task, &targets, &learnt), scores, epochs: 1, best_epoch: 1 };
         Ok((!stop.load(Ordering::Relaxed)).then_some(done))
     }
 }
@@ -60,8 +61,9 @@ impl Learner for SmallCnn {
 
     fn learn(&mut self, lesson: &Lesson<'_>, stop: &AtomicBool) -> Result<Option<Learnt>> {
         let fitted = Cnn::fit(lesson.task, lesson.outputs, lesson.train, lesson.dev, self.fit, lesson.seed, stop);
+        let targets: Vec<&Target> = lesson.train.iter().map(|example| &example.target).collect();
         Ok(fitted.map(|cnn| Learnt {
-            collapsed: says_one_thing(lesson.task, &cnn.answers(lesson.train)),
+            collapsed: is_collapsed(lesson.task, &targets, &cnn.answers(lesson.train)),
             scores: cnn.answers(lesson.test),
             epochs: cnn.epochs,
             best_epoch: cnn.best_epoch,
@@ -77,21 +79,10 @@ fn joined(example: &Example) -> Cow<'_, [u8]> {
     }
 }
 
-/// Whether all answers, `[examples][outputs]`, say the same: one class, the same labels, or one number.
-pub fn says_one_thing(task: Task, answers: &[Vec<f64>]) -> bool {
-    let best = |row: &[f64]| (0..row.len()).rev().max_by(|&one, &other| row[one].total_cmp(&row[other]));
-    let same = |one: &[f64], other: &[f64]| match task {
-        Task::Binary | Task::MultiClass => best(one) == best(other),
-        Task::MultiLabel => one.iter().zip(other).all(|(one, other)| (*one >= 0.5) == (*other >= 0.5)),
-        Task::Regression => {
-            one.iter().zip(other).all(|(one, other)| (one - other).abs() <= 1e-6 * one.abs().max(other.abs()))
-        }
-    };
-    answers.len() > 1 && answers.windows(2).all(|pair| same(&pair[0], &pair[1]))
-}
-
 #[cfg(test)]
 mod tests {
+    use tatabox_core::labelled::Task;
+
     use super::*;
 
     fn example(codes: &[u8], second: Option<&[u8]>, class: u32) -> Example {
@@ -132,9 +123,5 @@ mod tests {
         let mut model = KmerRegression::default();
         let examples = [example(&[0; 40], None, 0), example(&[0; 40], None, 1), example(&[0; 40], None, 0)];
         assert!(learn(&mut model, &examples).collapsed);
-        assert!(says_one_thing(Task::Regression, &[vec![1.0], vec![1.0 + 1e-9]]));
-        assert!(!says_one_thing(Task::Regression, &[vec![1.0], vec![1.1]]));
-        assert!(says_one_thing(Task::MultiLabel, &[vec![0.9, 0.1], vec![0.6, 0.4]]));
-        assert!(!says_one_thing(Task::MultiLabel, &[vec![0.9, 0.1], vec![0.6, 0.5]]));
     }
 }

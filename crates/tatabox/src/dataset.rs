@@ -14,7 +14,7 @@ use tatabox_core::mask::frozen::{FrozenMasks, Origin};
 
 use crate::checkpoint::MODEL;
 use crate::error::{Error, Result};
-use crate::evaluate::ModelFiles;
+use crate::model_files::ModelFiles;
 use crate::run::DATASET;
 
 /// What a run is trained on.
@@ -204,7 +204,7 @@ mod tests {
         fs::write(&path, dataset.to_json()).unwrap();
         let read = Dataset::read(&path).unwrap();
         assert_eq!(read, dataset);
-        assert_eq!(read.open(&folder.path().join("another cache")).unwrap().total_bases(), genome.total_bases());
+        assert_eq!(read.open(&folder.path().join("another cache")).unwrap().card(), genome.card());
         assert_eq!(read.held_out, ["chrI:14001-15000", "chrII:14001-15000"]);
     }
 

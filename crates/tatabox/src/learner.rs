@@ -33,7 +33,7 @@ pub struct Learnt {
     pub epochs: u32,
     /// The epoch whose weights were asked, from 1.
     pub best_epoch: u32,
-    /// One class (or one number) is answered to everything that was learnt from: nothing was learnt.
+    /// What was learnt from got one answer: nothing was learnt. See [`is_collapsed`](tatabox_core::assess::is_collapsed).
     pub collapsed: bool,
 }
 

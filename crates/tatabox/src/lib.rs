@@ -8,6 +8,7 @@ pub mod settings;
 
 pub mod config;
 
+pub mod optimizer;
 pub mod schedule;
 
 pub mod recipe;
@@ -30,6 +31,8 @@ pub mod data;
 
 pub mod learned;
 
+pub mod model_files;
+
 pub mod dataset;
 
 pub mod plan;
@@ -37,7 +40,6 @@ pub mod plan;
 pub mod evaluate;
 
 pub mod observer;
-pub mod optimizer;
 
 pub mod metrics;
 

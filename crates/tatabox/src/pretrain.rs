@@ -17,9 +17,9 @@ use crate::config::{BertConfig, PRESETS, Preset};
 use crate::data::{Batches, freeze, frozen_batches, sampler};
 use crate::dataset::{Dataset, Init, baselines};
 use crate::error::{Error, Result};
-use crate::evaluate::{ModelFiles, NO_VOCABULARY, Reading};
 use crate::learned::{self, Learned};
 use crate::metrics::{self, Line};
+use crate::model_files::{ModelFiles, NO_VOCABULARY, Reading};
 use crate::models::{bert, fresh};
 use crate::observer::{Observer, Outcome};
 use crate::plan::{

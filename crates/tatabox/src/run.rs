@@ -12,6 +12,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use tatabox_core::io::whole::{self, TEMPORARY, sync_folder};
 
 use crate::checkpoint::{Checkpoints, MODEL, MOMENTS, STATE};
@@ -33,6 +34,15 @@ pub const SCORES: &str = "pmi.tsv";
 pub const METRICS: &str = "metrics.jsonl";
 const STARTING: &str = ".starting";
 pub(crate) const LOCK: &str = ".lock";
+
+/// Reads of a [`FINETUNE`] what is asked for.
+pub(crate) fn read_record<T: DeserializeOwned>(path: &Path) -> Result<T> {
+    let text = fs::read_to_string(path).map_err(Error::file("read", path))?;
+    toml::from_str(&text).map_err(|error| {
+        let line = error.span().map_or(1, |span| text[..span.start].matches('\n').count() + 1);
+        Error::format(path, format!(", line {line}"), "the record of a fine-tuning", error.message().to_string(), "")
+    })
+}
 
 /// A run directory, locked by this process.
 #[derive(Debug)]

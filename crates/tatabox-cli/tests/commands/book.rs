@@ -3,6 +3,7 @@
 //! A block of shell commands is run if the line before it is `<!-- run -->`. The blocks of one page run one after the other in one directory, beside
 //! the project's `recipes/`.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -61,16 +62,31 @@ fn every_command_of_the_book_and_the_readme_works() {
 }
 
 #[test]
-fn every_link_between_the_pages_leads_to_a_file() {
+fn every_link_between_the_pages_leads_to_a_file_and_to_a_heading_in_it() {
     for path in pages() {
         let text = fs::read_to_string(&path).unwrap();
         for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
-            let file = link.split('#').next().unwrap();
-            if !file.is_empty() && !link.contains("://") {
-                assert!(path.parent().unwrap().join(file).exists(), "{}: {link}", path.display());
+            if link.contains("://") {
+                continue;
+            }
+            let (file, anchor) = link.split_once('#').map_or((link, None), |(file, anchor)| (file, Some(anchor)));
+            let target = if file.is_empty() { path.clone() } else { path.parent().unwrap().join(file) };
+            assert!(target.exists(), "{}: {link}", path.display());
+            if let Some(anchor) = anchor {
+                let page = fs::read_to_string(&target).unwrap();
+                assert!(anchors(&page).any(|one| one == anchor), "{}: {link}", path.display());
             }
         }
     }
+}
+
+/// What mdBook and GitHub call the headings of a page.
+fn anchors(page: &str) -> impl Iterator<Item = String> {
+    let headings = page.lines().filter(|line| line.starts_with('#')).map(|line| line.trim_start_matches('#').trim());
+    headings.map(|heading| {
+        let kept = heading.chars().filter(|one| one.is_alphanumeric() || [' ', '-', '_'].contains(one));
+        kept.map(|one| if one == ' ' { '-' } else { one.to_ascii_lowercase() }).collect()
+    })
 }
 
 #[test]
@@ -82,70 +98,83 @@ fn every_page_is_in_the_summary_and_every_dependency_has_its_reason() {
     {
         assert!(summary.contains(&format!("({})", page.display())), "{}", page.display());
     }
-    let manifest = fs::read_to_string(project().join("Cargo.toml")).unwrap();
     let reasons = fs::read_to_string(docs.join("dependencies.md")).unwrap();
-    let named = manifest.split("[workspace.dependencies]").nth(1).unwrap().split("\n[").next().unwrap();
-    for name in named.lines().filter_map(|line| line.split_once(" = ")).map(|(name, _)| name.trim()) {
-        if !name.starts_with("tatabox") {
-            assert!(reasons.lines().any(|line| line.starts_with('|') && line.contains(name)), "{name}");
-        }
-    }
+    let rows = reasons.lines().filter(|line| line.starts_with('|')).skip(2);
+    let explained: BTreeSet<&str> =
+        rows.flat_map(|row| row.split('|').nth(1).unwrap().split(',')).map(str::trim).collect();
+    let manifests: Vec<String> = manifests().iter().map(|path| fs::read_to_string(path).unwrap()).collect();
+    assert_eq!(explained, manifests.iter().flat_map(|manifest| dependencies(manifest)).collect());
 }
 
-#[test]
-fn every_key_of_a_run_is_in_the_reference() {
-    let shell = Shell::new();
-    shell.quick_run("run");
-    let reference = fs::read_to_string(project().join("docs/reference/recipe.md")).unwrap();
+/// All manifests: the workspace's, those of its crates, and that of the fuzz targets.
+fn manifests() -> Vec<PathBuf> {
+    let crates = fs::read_dir(project().join("crates")).unwrap().map(|entry| entry.unwrap().path());
+    let folders = crates.chain(["", "benches", "fuzz"].map(|name| project().join(name)));
+    folders.map(|folder| folder.join("Cargo.toml")).collect()
+}
+
+/// The crates that a manifest names under any kind of dependencies, the project's own left out.
+fn dependencies(manifest: &str) -> Vec<&str> {
+    let sections = manifest.split("\n[").filter_map(|section| section.split_once("]\n"));
+    let lines = sections.filter(|(name, _)| name.ends_with("dependencies")).flat_map(|(_, lines)| lines.lines());
+    let names = lines.filter_map(|line| line.split_once('=')).map(|(key, _)| key.split('.').next().unwrap().trim());
+    names.filter(|name| !name.starts_with("tatabox")).collect()
+}
+
+/// The keys that the tables of a page explain: what stands in their first column.
+fn explained(page: &str) -> BTreeSet<String> {
+    let page = fs::read_to_string(project().join("docs/reference").join(page)).unwrap();
+    let tables = page.split("\n\n").filter(|block| block.starts_with("| key |"));
+    let rows = tables.flat_map(|table| table.lines().skip(2)).map(|row| row.split('|').nth(1).unwrap());
+    rows.flat_map(|cell| cell.split(',').map(|key| key.trim().trim_matches('`').to_string())).collect()
+}
+
+/// The keys of a TOML file as we write them: a value a line.
+fn keys(toml: &[u8]) -> BTreeSet<String> {
     let mut section = String::new();
-    let config = String::from_utf8(shell.bytes("run/config.toml")).unwrap();
-    let mut keys = 0;
-    for line in config.lines() {
+    let mut keys = BTreeSet::new();
+    for line in std::str::from_utf8(toml).unwrap().lines() {
         if let Some(name) = line.strip_prefix('[') {
             section = name.trim_end_matches(']').to_string() + ".";
         } else if let Some((key, _)) = line.split_once(" = ").filter(|_| !line.starts_with('#')) {
-            assert!(reference.contains(&format!("`{section}{key}`")), "{section}{key}");
-            keys += 1;
+            keys.insert(format!("{section}{key}"));
         }
     }
-    assert!(keys > 30, "{config}");
+    keys
+}
+
+/// Asserts that a command takes each of these keys: it refuses a value that none can have, not the key.
+fn takes(shell: &Shell, command: &[&str], keys: impl Iterator<Item = String>) {
+    for key in keys {
+        let set = format!("{key}=[[]]");
+        shell.tatabox(&[command, &["--set", &set]].concat()).fails(2, &[&format!("`{key}` is [[]]")]);
+    }
 }
 
 #[test]
-fn every_key_of_a_json_object_is_in_the_reference() {
+fn the_reference_names_every_key_of_a_run_and_no_other() {
     let shell = Shell::new();
     shell.quick_run("run");
-    let reference = fs::read_to_string(project().join("docs/reference/json.md")).unwrap();
-    let freeze = [
-        "mask",
-        "freeze",
-        "sim/genome.fa",
-        "--sequences",
-        "5",
-        "--set",
-        "data.max_length=64",
-        "-o",
-        "frozen.jsonl",
-        "--json",
-    ];
-    let bench = ["bench", "step", "--model", "tiny", "--seq", "32", "--batch", "1", "--steps", "1", "--json"];
-    for args in [
-        &["inspect", "run", "--json"][..],
-        &freeze,
-        &["evaluate", "run", "--masks", "frozen.jsonl", "--json"],
-        &["mask", "inspect", "sim/genome.fa", "--sequences", "5", "--json"],
-        &["simulate", "--bases", "100k", "--contigs", "2", "-o", "again", "--json"],
-        &bench,
-        &["count", "sim/genome.fa", "-o", "counts.tsv", "--json"],
-        &["pmi", "counts.tsv", "-o", "pmi.tsv", "--json"],
-        &["pmi", "rank", "TATAAA", "--scores", "pmi.tsv", "--json"],
-        &["pmi", "compare", "pmi.tsv", "pmi.tsv", "--json"],
-        &["data", "card", "sim/promoters", "--json"],
-        &["data", "audit", "sim/promoters", "--json"],
-        &["data", "intervals", "sim/promoters", "-o", "tables", "--json"],
-    ] {
-        for key in shell.json(args).as_object().unwrap().keys() {
-            assert!(reference.contains(&format!("`{key}`")), "{}: {key}", args.join(" "));
-        }
+    let (explained, used) = (explained("recipe.md"), keys(&shell.bytes("run/config.toml")));
+    assert!(used.is_subset(&explained), "{:?}", used.difference(&explained));
+    // What only other masks have, or what stands for another key.
+    takes(&shell, &["pretrain", "sim/genome.fa", "-o", "other"], explained.difference(&used).cloned());
+}
+
+#[test]
+fn the_reference_names_every_key_of_a_fine_tuning_and_no_other() {
+    let shell = Shell::new();
+    shell.quick_run("run");
+    let finetune = ["finetune", "run", "--data", "sim/promoters", "-o", "tuned"];
+    let short = ["--set", "train.max_steps=1", "--set", "train.batch_size=2", "--set", "data.max_length=16"];
+    shell.works(&[&finetune[..], &short].concat());
+    let used = keys(&shell.bytes("tuned/finetune.toml"));
+    let mut used: BTreeSet<String> =
+        used.iter().filter_map(|key| key.strip_prefix("config.")).map(String::from).collect();
+    for models_own in ["kind", "k", "dnabert_compat"] {
+        assert!(used.remove(&format!("tokenizer.{models_own}")));
     }
+    let explained = explained("finetune-keys.md");
+    assert!(used.is_subset(&explained), "{:?}", used.difference(&explained));
+    takes(&shell, &[&finetune[..5], &["other"]].concat(), explained.difference(&used).cloned());
 }

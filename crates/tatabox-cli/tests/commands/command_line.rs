@@ -9,7 +9,24 @@ use crate::shell::{Shell, TATABOX};
 fn without_a_verb_the_help_is_shown_and_the_exit_code_is_two() {
     let seen = Shell::new().tatabox(&[]);
     assert_eq!((seen.code, seen.stdout.as_str()), (2, ""));
-    for verb in ["pretrain", "evaluate", "mask", "count", "pmi", "inspect", "simulate", "bench", "demo"] {
+    for verb in [
+        "pretrain",
+        "evaluate",
+        "finetune",
+        "predict",
+        "fewshot",
+        "benchmark",
+        "compare",
+        "mask",
+        "count",
+        "pmi",
+        "data",
+        "inspect",
+        "simulate",
+        "bench",
+        "devices",
+        "demo",
+    ] {
         assert!(seen.stderr.contains(&format!("  {verb} ")), "{verb}: {}", seen.stderr);
     }
 }

@@ -1,13 +1,16 @@
 //! `tatabox compare`.
 
+#[path = "../../../tatabox-core/tests/chromium/mod.rs"]
+mod chromium;
+
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
+use std::path::Path;
+use std::process::Child;
 use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::shell::{Shell, TATABOX, end, project, seen, signal};
+use crate::shell::{Shell, TATABOX, described, end, seen, signal, skipped};
 
 /// A model that trains in a moment, and two arms.
 const RECIPE: &str = r#"
@@ -75,8 +78,7 @@ fn all_runs_are_kept_and_asked_the_same_and_the_tables_say_what_they_answered() 
     let json = shell.json(&args("cmp", "1,2,3", &["--json"]));
     assert_eq!((&json["finished"], &json["runs"], &json["runs_finished"]), (&true.into(), &6.into(), &6.into()));
     assert_eq!(json["against"], "kmer-span");
-    let reference = fs::read_to_string(project().join("docs/reference/json.md")).unwrap();
-    let described = reference.split("## `compare --json`").nth(1).unwrap().split("\n## ").next().unwrap();
+    let described = described(&["compare"]);
     fn keys(value: &serde_json::Value, found: &mut Vec<String>) {
         match value {
             serde_json::Value::Object(inside) => {
@@ -135,26 +137,8 @@ fn all_runs_are_kept_and_asked_the_same_and_the_tables_say_what_they_answered() 
 
 /// The page as headless Chromium builds it, where one is installed.
 fn chromium_shows(page: &Path) {
-    let folders: Vec<PathBuf> = std::env::split_paths(&std::env::var_os("PATH").unwrap()).collect();
-    let names = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
-    let Some(browser) =
-        names.iter().flat_map(|name| folders.iter().map(move |folder| folder.join(name))).find(|path| path.is_file())
-    else {
-        println!("skipped: no Chromium found");
-        return;
-    };
-    let profile = tempfile::tempdir().unwrap();
-    let output = Command::new(browser)
-        .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"])
-        .args(["--disable-background-networking", "--disable-component-update", "--disable-sync"])
-        .args(["--enable-logging=stderr", "--dump-dom"])
-        .arg(format!("--user-data-dir={}", profile.path().display()))
-        .arg(format!("file://{}", page.display()))
-        .output()
-        .unwrap();
-    let (dom, log) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{log}");
-    assert!(!log.lines().any(|line| line.contains("CONSOLE")), "{log}");
+    let Some(browser) = chromium::browser() else { return skipped("no Chromium found") };
+    let dom = chromium::shown(&browser, page);
     // Curves over all masks and under each of five, wide and narrow; three thin lines an arm in the first.
     assert_eq!(dom.matches("<svg ").count(), 2 * 6, "{dom}");
     assert_eq!(dom.matches("opacity=\"0.45\"").count(), 2 * 6, "{dom}");

@@ -5,6 +5,8 @@ use crate::shell::Shell;
 #[test]
 fn the_demo_compares_two_masks_and_goes_on_where_it_was() {
     let shell = Shell::new();
+    let json = shell.json(&["demo", "--steps", "4", "--json"]);
+    assert_eq!(json["evaluations"].as_array().unwrap().len(), 2);
     let text = shell.works(&["demo", "--steps", "4"]);
     for word in
         ["kmer-span", "random-mask", "markov-5", "uniform", "bits a hidden base", "runs/demo/random-mask/report.html"]

@@ -1,6 +1,6 @@
 //! A device without space and a directory that cannot be written, in a mount namespace of their own.
 
-use crate::shell::{Seen, Shell, recipe, seen};
+use crate::shell::{Seen, Shell, recipe, seen, skipped};
 
 /// Runs a script as root of a user namespace with its own mounts, so that nothing of the machine changes. `None`, with a printed word, where
 /// the system does not allow it.
@@ -12,7 +12,7 @@ fn with_own_mounts(shell: &Shell, script: &str) -> Option<Seen> {
     };
     let allowed = unshare("mkdir -p probe && mount -t tmpfs -o size=64k tmpfs probe").output();
     if !allowed.is_ok_and(|output| output.status.success()) {
-        eprintln!("skipped: this system does not let a test mount a file system of its own");
+        skipped("this system does not let a test mount a file system of its own");
         return None;
     }
     Some(seen(&mut unshare(script)))
@@ -47,7 +47,7 @@ fn a_device_that_fills_up_stops_a_run_and_loses_nothing() {
     );
     let Some(seen) = with_own_mounts(&shell, &script) else { return };
     if seen.code == 0 {
-        eprintln!("skipped: the run was over before the device was full");
+        skipped("the run was over before the device was full");
         return;
     }
     seen.fails(1, &["full/run", "No space left on device", "hint: ", "--resume"]);

@@ -6,7 +6,7 @@ use crate::shell::{Shell, recipe};
 
 fn freeze(shell: &Shell, output: &str) {
     let smoke = recipe("smoke.toml");
-    shell.works(&["mask", "freeze", "sim/genome.fa", "--recipe", &smoke, "--sequences", "20", "-o", output]);
+    shell.json(&["mask", "freeze", "sim/genome.fa", "--recipe", &smoke, "--sequences", "20", "-o", output, "--json"]);
 }
 
 #[test]

@@ -6,8 +6,8 @@ use std::process::Child;
 use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::shell::{Shell, TATABOX, end, signal};
-use crate::trials::{described, keys, tables, written};
+use crate::shell::{Shell, TATABOX, described, end, signal};
+use crate::trials::{keys, tables, written};
 
 const TABLES: [&str; 7] =
     ["table.txt", "table.csv", "table.md", "table.tex", "fewshot.json", "report.html", "draws.json"];
@@ -34,7 +34,7 @@ fn a_model_learns_beside_the_baselines_from_the_same_draws() {
     let names: Vec<&str> =
         json["learners"].as_array().unwrap().iter().map(|one| one["learner"].as_str().unwrap()).collect();
     assert_eq!((names, &json["against"]), (vec!["run", "run-fresh", "kmer-regression", "cnn"], &"run".into()));
-    let section = described("fewshot --json");
+    let section = described(&["fewshot"]);
     for key in keys(&json) {
         assert!(section.contains(&format!("`{key}`")), "{key}");
     }

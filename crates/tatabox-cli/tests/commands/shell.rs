@@ -1,6 +1,7 @@
 //! A place to type commands: a temporary directory with the built `tatabox` in front of the PATH and a cache of its own.
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -66,10 +67,16 @@ impl Shell {
         seen.stdout
     }
 
-    /// As [`Shell::works`], for a command that prints one JSON object.
+    /// As [`Shell::works`], for a command that prints one JSON object; the reference must name each of its keys.
     pub fn json(&self, args: &[&str]) -> serde_json::Value {
         let stdout = self.works(args);
-        serde_json::from_str(&stdout).unwrap_or_else(|error| panic!("tatabox {}: {error}: {stdout}", args.join(" ")))
+        let object: serde_json::Value = serde_json::from_str(&stdout)
+            .unwrap_or_else(|error| panic!("tatabox {}: {error}: {stdout}", args.join(" ")));
+        let described = described(args);
+        for key in object.as_object().unwrap().keys() {
+            assert!(described.contains(&format!("`{key}`")), "{key} of {} is not in json.md", args.join(" "));
+        }
+        object
     }
 
     /// A small simulated genome, 120,000 bases in 3 contigs.
@@ -143,6 +150,17 @@ pub fn project() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
 }
 
+/// The section of the reference on the JSON of a command, given by its arguments: `pmi rank` has one beside that of `pmi`.
+pub fn described(args: &[&str]) -> String {
+    let reference = fs::read_to_string(project().join("docs/reference/json.md")).unwrap();
+    let on = |verb: &str| {
+        let heading = format!("`{verb} --json`");
+        reference.split("\n## ").find(|section| section.lines().next().unwrap().contains(&heading))
+    };
+    let verbs = [args.get(..2).unwrap_or_default().join(" "), args[0].to_string()];
+    verbs.iter().find_map(|verb| on(verb)).unwrap_or_else(|| panic!("no section on {verbs:?}")).to_string()
+}
+
 /// A recipe of the project.
 pub fn recipe(name: &str) -> String {
     project().join("recipes").join(name).display().to_string()
@@ -185,4 +203,9 @@ impl Shell {
         steps.sort_unstable();
         steps
     }
+}
+
+/// Past the capture of the test harness: a test that was skipped must not look like one that passed.
+pub fn skipped(why: &str) {
+    let _ = writeln!(std::io::stderr(), "skipped: {why}");
 }

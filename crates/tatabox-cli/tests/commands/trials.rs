@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::time::SystemTime;
 
-use crate::shell::{Shell, project};
+use crate::shell::Shell;
 
 /// When each finished run was written last.
 pub fn written(shell: &Shell, output: &str) -> BTreeMap<String, SystemTime> {
@@ -16,14 +16,6 @@ pub fn written(shell: &Shell, output: &str) -> BTreeMap<String, SystemTime> {
 /// The bytes of the tables.
 pub fn tables(shell: &Shell, output: &str, names: &[&str]) -> Vec<Vec<u8>> {
     names.iter().map(|name| shell.bytes(&format!("{output}/{name}"))).collect()
-}
-
-/// The section of the reference on a command's JSON.
-pub fn described(command: &str) -> String {
-    let reference = fs::read_to_string(project().join("docs/reference/json.md")).unwrap();
-    let section =
-        reference.split(&format!("## `{command}`")).nth(1).unwrap_or_else(|| panic!("no section on {command}"));
-    section.split("\n## ").next().unwrap().to_string()
 }
 
 /// All keys of an object and below.

@@ -184,7 +184,7 @@ fn tune(shell: &Shell, case: &Case) -> Tuned {
     let (data, _) = source.read(&shell.path(".cache")).unwrap();
     let part = |name| data.split(name).unwrap().examples.iter().collect::<Vec<&Example>>();
     let (train, test) = (part(SplitName::Train), part(SplitName::Test));
-    let outputs = if data.task == Task::Regression { data.targets.len() } else { data.id2label.len() };
+    let outputs = data.outputs().len();
     let lesson = Lesson { task: data.task, outputs, train: &train, dev: &[], test: &test, seed: config.seed };
 
     // Both begin with these weights, the fresh head among them.

@@ -1,8 +1,8 @@
 //! Predicted classes and their probabilities.
 
-use super::{Curves, Measure, Measured, Metric, all_equal, curve};
+use super::{Curves, Measure, Measured, Metric, curve};
 use crate::labelled::Target;
-use crate::metrics::{Confusion, Ranking, Reliability, mean, squared_distances};
+use crate::metrics::{Confusion, Ranking, Reliability, argmax, mean, squared_distances};
 
 /// Classes, their probabilities, and what is prepared of them.
 pub(super) struct Classes {
@@ -21,7 +21,7 @@ pub(super) struct Classes {
 impl Classes {
     pub fn of(classes: usize, targets: &[&Target], scores: &[Vec<f64>]) -> Classes {
         let truth: Vec<usize> = targets.iter().map(|target| target.class().expect("a class")).collect();
-        let predicted: Vec<usize> = scores.iter().map(|row| best(row)).collect();
+        let predicted: Vec<usize> = scores.iter().map(|row| argmax(row)).collect();
         let against = |class: usize| -> (Vec<bool>, Vec<f64>) {
             (truth.iter().map(|&of| of == class).collect(), scores.iter().map(|row| row[class]).collect())
         };
@@ -44,11 +44,6 @@ impl Classes {
     fn side(&self, class: usize) -> Option<usize> {
         if self.classes != 2 { Some(class) } else { (class == 1).then_some(0) }
     }
-}
-
-/// The class with the highest score, the first of equal ones.
-pub(super) fn best(scores: &[f64]) -> usize {
-    (0..scores.len()).rev().max_by(|&one, &other| scores[one].total_cmp(&scores[other])).unwrap_or(0)
 }
 
 impl Measure for Classes {
@@ -97,9 +92,5 @@ impl Measure for Classes {
 
     fn confusion(&self) -> Option<Confusion> {
         Some(Confusion::of(&self.truth, &self.predicted, self.classes))
-    }
-
-    fn collapsed(&self) -> bool {
-        all_equal(&self.predicted)
     }
 }

@@ -1,11 +1,11 @@
 //! Predicted labels, any number of them at once.
 
-use super::{Curves, Measure, Measured, Metric, all_equal, curve, mean_of};
+use super::{Curves, Measure, Measured, Metric, curve, mean_of};
 use crate::labelled::Target;
 use crate::metrics::{Confusion, Ranking, Reliability, mean, squared_distances};
 
 /// The probability from which a label is predicted.
-const FROM: f64 = 0.5;
+pub(super) const FROM: f64 = 0.5;
 
 /// One label, its probabilities, and what is prepared of them.
 struct Label {
@@ -90,9 +90,5 @@ impl Measure for Labels {
     fn output(&self, label: usize) -> (u64, Option<Curves>) {
         let Label { truth, ranking, reliability, .. } = &self.labels[label];
         (truth.iter().sum::<usize>() as u64, Some(curve::of(ranking, reliability, truth)))
-    }
-
-    fn collapsed(&self) -> bool {
-        self.labels.iter().all(|label| all_equal(&label.predicted))
     }
 }

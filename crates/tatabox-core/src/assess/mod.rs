@@ -15,6 +15,7 @@
 //! with one class) is left out. Intervals hold 95 % and come from 1,000 bootstrap draws of the examples, the same for every metric.
 
 mod classes;
+mod collapse;
 mod curve;
 mod labels;
 mod page;
@@ -104,7 +105,7 @@ pub struct Assessment {
     pub task: Task,
     /// Examples.
     pub records: u64,
-    /// Everything got the same answer: the same class, no label or the same labels, or the same number.
+    /// Everything got the same answer, see [`is_collapsed`].
     pub collapsed: bool,
     /// The metrics of all together.
     pub metrics: Metrics,
@@ -140,6 +141,7 @@ pub struct Curves {
     pub means: Vec<(f64, f64)>,
 }
 
+pub use collapse::is_collapsed;
 pub use curve::POINTS;
 
 /// A metric of all (`None`) or of one output, and its value.
@@ -157,9 +159,6 @@ trait Measure: Sync {
     fn confusion(&self) -> Option<Confusion> {
         None
     }
-
-    /// Whether everything got the same answer.
-    fn collapsed(&self) -> bool;
 }
 
 /// Measures predictions. `outputs` are the names of the classes, labels or targets; `targets` the truth, `[examples]`; `scores` the probabilities of the classes
@@ -221,16 +220,11 @@ fn drawn(task: Task, outputs: &[String], targets: &[&Target], scores: &[Vec<f64>
     Assessment {
         task,
         records: targets.len() as u64,
-        collapsed: measure.collapsed(),
+        collapsed: is_collapsed(task, targets, scores),
         metrics: of(None),
         outputs: outputs.iter().enumerate().map(output).collect(),
         confusion: measure.confusion(),
     }
-}
-
-/// Whether there are answers and all are the same.
-fn all_equal<T: PartialEq>(answers: &[T]) -> bool {
-    answers.len() > 1 && answers.windows(2).all(|pair| pair[0] == pair[1])
 }
 
 /// The mean of what is defined; none where nothing is.

@@ -54,6 +54,22 @@ fn probabilities_of_classes_are_measured_as_scikit_learn_does() {
 }
 
 #[test]
+fn the_area_of_several_classes_is_the_mean_of_one_against_the_others() {
+    for case in golden("one_vs_rest") {
+        let by_class = rows(&case["scores"]);
+        let scores: Vec<Vec<f64>> =
+            (0..by_class[0].len()).map(|at| by_class.iter().map(|of| of[at]).collect()).collect();
+        let truth = case["truth"].as_array().unwrap().iter();
+        let targets: Vec<Target> = truth.map(|of| Target::Class(of.as_u64().unwrap() as u32)).collect();
+        let area = of(Task::MultiClass, by_class.len(), &targets, &scores).metrics[&Metric::Auroc].value;
+        assert!((area - case["auroc"].as_f64().unwrap()).abs() < 1e-12);
+    }
+    let third_is_nobodys =
+        of(Task::MultiClass, 3, &[0, 1].map(Target::Class), &[vec![0.6, 0.4, 0.0], vec![0.4, 0.6, 0.0]]);
+    assert!(!third_is_nobodys.metrics.contains_key(&Metric::Auroc));
+}
+
+#[test]
 fn labels_are_measured_as_scikit_learn_does() {
     for case in golden("labels") {
         let scores = rows(&case["scores"]);
@@ -110,6 +126,23 @@ fn a_model_that_gives_one_answer_is_called_collapsed() {
     assert!(!found.collapsed);
     assert_eq!(found.confusion.unwrap().counts, [[2, 0], [1, 1]]);
     assert!(!of(Task::Binary, 2, &targets[..1], &scores([0.1; 4])[..1]).collapsed, "one answer alone says nothing");
+}
+
+#[test]
+fn labels_and_numbers_that_vary_less_than_a_hundredth_have_collapsed() {
+    let labels = [[true, false], [false, false], [false, true]].map(|of| Target::Labels(of.into()));
+    let collapsed = |scores: [[f64; 2]; 3]| of(Task::MultiLabel, 2, &labels, &scores.map(Vec::from)).collapsed;
+    assert!(collapsed([[0.9, 0.1], [0.6, 0.4], [0.5, 0.2]]));
+    assert!(!collapsed([[0.9, 0.1], [0.6, 0.5], [0.5, 0.2]]));
+    // The second target is the same everywhere: what is answered to it says nothing.
+    let targets = [10.0, 20.0, 30.0].map(|value| Target::Values(vec![value, 7.0]));
+    let collapsed = |step: f64| {
+        let scores = [0.0, 1.0, 2.0].map(|at| vec![20.0 + at * step, at]);
+        of(Task::Regression, 2, &targets, &scores).collapsed
+    };
+    assert!(collapsed(0.099) && !collapsed(0.101));
+    let same = [7.0; 3].map(|value| Target::Values(vec![value, value]));
+    assert!(!of(Task::Regression, 2, &same, &vec![vec![1.0, 1.0]; 3]).collapsed, "nothing was to be told apart");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Predicted numbers.
 
-use super::{Curves, Measure, Measured, Metric, all_equal, curve, mean_of};
+use super::{Curves, Measure, Measured, Metric, curve, mean_of};
 use crate::labelled::Target;
 use crate::metrics::Paired;
 
@@ -45,9 +45,5 @@ impl Measure for Values {
         let (truth, predicted) = (&self.truth[target], &self.predicted[target]);
         let curves = Curves { means: curve::means(truth, predicted), ..Curves::default() };
         (truth.len() as u64, Some(curves))
-    }
-
-    fn collapsed(&self) -> bool {
-        self.predicted.iter().all(|values| all_equal(values))
     }
 }

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::mosaic::{self, Agreement};
 use crate::labelled::{Labelled, Task};
+use crate::stats::welch_t;
 
 /// Numbers of blocks that are tried.
 const TRIED: std::ops::RangeInclusive<usize> = 4..=40;
@@ -155,21 +156,14 @@ fn mean(profiles: &[Vec<f64>]) -> Vec<f64> {
 
 /// By how many standard errors the mean at the borders, less that elsewhere, is lower in the one than in the other.
 fn less_at(own: &[Vec<f64>], other: &[Vec<f64>], borders: &[usize]) -> f64 {
-    let moments = |profiles: &[Vec<f64>]| {
-        let values: Vec<f64> = profiles
-            .iter()
-            .map(|profile| {
-                let all: f64 = profile.iter().sum();
-                let at: f64 = borders.iter().map(|&border| profile[border]).sum();
-                let elsewhere = (profile.len() - 3 - borders.len()).max(1) as f64;
-                at / borders.len() as f64 - (all - at) / elsewhere
-            })
-            .collect();
-        let count = values.len() as f64;
-        let mean = values.iter().sum::<f64>() / count;
-        (mean, values.iter().map(|value| (value - mean) * (value - mean)).sum::<f64>() / (count - 1.0) / count)
+    let contrasts = |profiles: &[Vec<f64>]| -> Vec<f64> {
+        let contrast = |profile: &Vec<f64>| {
+            let all: f64 = profile.iter().sum();
+            let at: f64 = borders.iter().map(|&border| profile[border]).sum();
+            let elsewhere = (profile.len() - 3 - borders.len()).max(1) as f64;
+            at / borders.len() as f64 - (all - at) / elsewhere
+        };
+        profiles.iter().map(contrast).collect()
     };
-    let ((own, own_error), (other, other_error)) = (moments(own), moments(other));
-    let error = (own_error + other_error).sqrt();
-    if error > 0.0 { (own - other) / error } else { 0.0 }
+    welch_t(&contrasts(own), &contrasts(other))
 }

@@ -5,6 +5,8 @@
 //! more: the halves of a block agree, and the bases left and right of a border do not. What real sequences have of such stretches lies anywhere, and the other
 //! class is measured at the same places.
 
+use crate::stats::welch_t;
+
 /// Bases before one that say how likely it is.
 const CONTEXT: usize = 3;
 
@@ -94,13 +96,5 @@ pub(super) fn z(own: &Agreement, other: &Agreement, bases: usize, blocks: usize)
     if borders.is_empty() || middles.is_empty() {
         return 0.0;
     }
-    let moments = |of: &Agreement| {
-        let values = of.contrast(&borders, middles);
-        let count = values.len() as f64;
-        let mean = values.iter().sum::<f64>() / count;
-        (mean, values.iter().map(|value| (value - mean) * (value - mean)).sum::<f64>() / (count - 1.0) / count)
-    };
-    let ((own, own_error), (other, other_error)) = (moments(own), moments(other));
-    let error = (own_error + other_error).sqrt();
-    if error > 0.0 { (own - other) / error } else { 0.0 }
+    welch_t(&own.contrast(&borders, middles), &other.contrast(&borders, middles))
 }

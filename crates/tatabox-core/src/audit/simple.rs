@@ -171,7 +171,7 @@ fn kmers(data: &Labelled, train: &Split, test: &Split) -> Option<Scored> {
     if classes && !(0..data.id2label.len()).all(learnt_has) || test.examples.is_empty() || train.examples.is_empty() {
         return None;
     }
-    let outputs = if data.task == Task::Regression { &data.targets } else { &data.id2label };
+    let outputs = data.outputs();
     let (learnt, asked) = (joined(train), joined(test));
     let learnt: Vec<&[u8]> = learnt.iter().map(Vec::as_slice).collect();
     let asked: Vec<&[u8]> = asked.iter().map(Vec::as_slice).collect();

@@ -199,7 +199,8 @@ impl Sampler {
     }
 
     /// Windows of an epoch of a tiling; none where windows are drawn at random.
-    pub fn windows_per_epoch(&self) -> Option<u64> {
+    #[cfg(test)]
+    pub(super) fn windows_per_epoch(&self) -> Option<u64> {
         self.tiling.as_ref().map(|(tiles, _)| tiles.len())
     }
 

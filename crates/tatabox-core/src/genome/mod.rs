@@ -93,11 +93,6 @@ impl Genome {
         &self.contigs
     }
 
-    /// Bases of all contigs, N included.
-    pub fn total_bases(&self) -> u64 {
-        self.contigs.iter().map(|contig| contig.bases).sum()
-    }
-
     /// What the genome was read from, and what it holds.
     pub fn card(&self) -> &GenomeCard {
         &self.card

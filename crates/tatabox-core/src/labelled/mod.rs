@@ -153,6 +153,11 @@ impl Labelled {
         self.splits.iter().find(|split| split.name == name)
     }
 
+    /// The names of a model's outputs: the classes or labels, or the numbers of a regression.
+    pub fn outputs(&self) -> &[String] {
+        if self.task == Task::Regression { &self.targets } else { &self.id2label }
+    }
+
     /// Whether the sequences come in pairs.
     pub fn pairs(&self) -> bool {
         self.splits.iter().flat_map(|split| &split.examples).any(|example| example.second.is_some())

@@ -2,6 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+/// The index of the largest value, the first of equal ones: the class that is predicted.
+pub fn argmax<T: PartialOrd>(values: &[T]) -> usize {
+    (1..values.len()).fold(0, |best, at| if values[at] > values[best] { at } else { best })
+}
+
 /// How often each class was predicted for each.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Confusion {
@@ -18,8 +23,6 @@ pub struct ClassMetrics {
     pub recall: Option<f64>,
     /// The harmonic mean of both, 2 TP / (2 TP + FP + FN); none where all three are 0.
     pub f1: Option<f64>,
-    /// Examples of this class.
-    pub support: u64,
 }
 
 impl Confusion {
@@ -67,7 +70,6 @@ impl Confusion {
             precision: ratio(hit, predicted as f64),
             recall: ratio(hit, support as f64),
             f1: ratio(2.0 * hit, (support + predicted) as f64),
-            support,
         }
     }
 

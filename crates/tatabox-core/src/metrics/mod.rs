@@ -18,9 +18,9 @@ mod ranking;
 
 pub use bootstrap::bootstrap;
 pub use calibration::{BINS, Bin, Reliability, squared_distances};
-pub use classes::{ClassMetrics, Confusion};
+pub use classes::{ClassMetrics, Confusion, argmax};
 pub use correlation::{Paired, mean, mean_squared_error, pearson, spearman};
-pub use ranking::{Ranking, auroc, auroc_one_vs_rest, average_precision};
+pub use ranking::{Ranking, auroc, average_precision};
 
 #[cfg(test)]
 mod tests;

@@ -98,14 +98,3 @@ pub fn auroc(truth: &[bool], scores: &[f64]) -> Option<f64> {
 pub fn average_precision(truth: &[bool], scores: &[f64]) -> Option<f64> {
     Ranking::of(truth, scores).average_precision(&vec![1; truth.len()])
 }
-
-/// The mean over the classes of the area under each one's ROC curve against all others; `scores` is `[classes][examples]`. None where a class has no examples
-/// or is the only one.
-pub fn auroc_one_vs_rest(truth: &[usize], scores: &[Vec<f64>]) -> Option<f64> {
-    let area = |class: usize| {
-        let is: Vec<bool> = truth.iter().map(|&of| of == class).collect();
-        auroc(&is, &scores[class])
-    };
-    let areas: Vec<f64> = (0..scores.len()).map(area).collect::<Option<_>>()?;
-    (!areas.is_empty()).then(|| areas.iter().sum::<f64>() / areas.len() as f64)
-}

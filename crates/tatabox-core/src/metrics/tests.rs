@@ -52,10 +52,6 @@ fn metrics_of_scores_equal_scikit_learns() {
         close(area, &case["auroc"]);
         assert_eq!(Ranking::of(&truth, &scores).pr_curve().unwrap().last().unwrap().0, 1.0);
     }
-    for case in golden("one_vs_rest") {
-        let scores: Vec<Vec<f64>> = case["scores"].as_array().unwrap().iter().map(numbers).collect();
-        close(auroc_one_vs_rest(&classes(&case["truth"]), &scores).unwrap(), &case["auroc"]);
-    }
 }
 
 #[test]
@@ -75,7 +71,6 @@ fn what_is_not_defined_is_none() {
     let nothing = Ranking::of(&[], &[]);
     assert_eq!((nothing.auroc(&[]), nothing.average_precision(&[])), (None, None));
     assert_eq!((nothing.roc_curve(), nothing.pr_curve()), (None, None));
-    assert_eq!(auroc_one_vs_rest(&[0, 1], &[vec![0.1, 0.2], vec![0.1, 0.2], vec![0.0, 0.1]]), None);
     assert_eq!(pearson(&[0.1, 0.1, 0.1], &[1.0, 2.0, 3.0]), None);
     assert_eq!((mean_squared_error(&[], &[]), pearson(&[], &[])), (None, None));
     let nobody = Confusion::of(&[0, 0], &[0, 0], 2);

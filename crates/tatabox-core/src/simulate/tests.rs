@@ -229,7 +229,7 @@ fn same_seed_same_bytes() {
         {
             digest.update(std::fs::read(folder.path().join(name)).unwrap());
         }
-        digest.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect::<String>()
+        crate::io::input::hex(&digest.finalize()[..8])
     };
     assert_eq!(digest(&config), "0cf99cde6801a32f");
     let one_thread = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();

@@ -3,6 +3,7 @@
 //! | question | answer |
 //! |---|---|
 //! | where do a few values lie, and how far apart are they | [`Summary`]: mean, standard deviation, Student's interval |
+//! | how far are the means of two samples apart | [`welch_t`] |
 //! | could paired differences be as large if their signs were chance | [`sign_flip`], exact where there are few pairs |
 //! | how far does a ratio of sums move with the units it is summed over | [`bootstrap_ratio`] |
 //! | several tests at once | [`holm`] |
@@ -17,6 +18,6 @@ mod summary;
 
 pub use bootstrap::bootstrap_ratio;
 pub use holm::holm;
-pub use sign_flip::{SignFlip, sign_flip};
+pub use sign_flip::sign_flip;
 pub use student::{student_cdf, student_quantile};
-pub use summary::{Interval, Summary};
+pub use summary::{Interval, Summary, welch_t};

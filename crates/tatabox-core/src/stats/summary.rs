@@ -62,6 +62,21 @@ impl Summary {
     }
 }
 
+/// Welch's t: by how many standard errors the mean of one sample is above that of the other; 0 where neither varies, or one has a single value.
+///
+/// # Examples
+/// ```
+/// use tatabox_core::stats::welch_t;
+/// assert!((welch_t(&[2.0, 4.0, 6.0], &[1.0, 2.0, 3.0]) - 2.0 / (5f64 / 3.0).sqrt()).abs() < 1e-12);
+/// assert_eq!(welch_t(&[2.0, 2.0], &[1.0, 1.0]), 0.0);
+/// ```
+pub fn welch_t(one: &[f64], other: &[f64]) -> f64 {
+    let moments = |values| Summary::of(values).and_then(|summary| Some((summary.mean, summary.standard_error()?)));
+    let (Some((one, one_error)), Some((other, other_error))) = (moments(one), moments(other)) else { return 0.0 };
+    let error = one_error.hypot(other_error);
+    if error > 0.0 { (one - other) / error } else { 0.0 }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -189,8 +189,7 @@ mod tests {
     #[test]
     fn packs_what_plain_loops_pack() {
         if !Isa::Avx512.is_available() {
-            println!("skipped: this machine has no AVX-512");
-            return;
+            return crate::skipped("this machine has no AVX-512");
         }
         let values: Vec<f32> = (0..40 * 50).map(|index| (index % 251) as f32).collect();
         let rounded: Vec<bf16> = values.iter().map(|value| bf16::from_f32(*value)).collect();

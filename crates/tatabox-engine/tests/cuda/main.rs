@@ -3,7 +3,6 @@
 #[path = "../twin/mod.rs"]
 mod twin;
 
-use std::io::Write;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
@@ -13,15 +12,10 @@ use tatabox_engine::cuda::{Gpu, KernelCompiler, KernelSource, Places};
 use tatabox_engine::{AdamW, Batch, Capacity, Device, Error, Executor, Isa, Mode, Objective, Precision, StepKey};
 use twin::Twin;
 use twin::check::{capacity, executor};
-use twin::emulated;
+use twin::emulated::{self, skipped};
 use twin::model::{KEY, Sizes, batch, bert, examples, weights};
 
 const SIZES: Sizes = Sizes { vocabulary: 23, positions: 300, heads: 2, dim: 8, inner: 21, layers: 2, dropout: 0.2 };
-
-/// Past the capture of the test harness: a test that was skipped must not look like one that passed.
-fn say(words: &str) {
-    let _ = writeln!(std::io::stderr(), "{words}");
-}
 
 /// NVRTC: this machine's, or PyPI's.
 fn compiler() -> Option<KernelCompiler> {
@@ -40,7 +34,7 @@ fn compiler() -> Option<KernelCompiler> {
         Ok(output) => String::from_utf8_lossy(&output.stderr).trim().to_string(),
         Err(error) => format!("python3 does not start: {error}"),
     };
-    say(&format!("skipped: the kernels are not compiled for GPUs, there is no NVRTC: {why}"));
+    skipped(&format!("the kernels are not compiled for GPUs, there is no NVRTC: {why}"));
     None
 }
 
@@ -550,7 +544,7 @@ fn idle_driver() -> Option<PathBuf> {
 #[test]
 #[cfg(target_os = "linux")]
 fn a_driver_that_was_opened_stays_loaded() {
-    let Some(folder) = idle_driver() else { return say("skipped: a driver to unload, there is no C compiler") };
+    let Some(folder) = idle_driver() else { return skipped("a driver to unload, there is no C compiler") };
     let file = folder.join("libcuda.so.1");
     let places = Places { libraries: vec![folder], cache: None };
     assert_eq!(tatabox_engine::cuda::cards(&places), Ok(vec![]));

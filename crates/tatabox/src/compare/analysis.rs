@@ -322,7 +322,7 @@ impl Questions {
         let mut flips = SeededRng::new(self.seed, Purpose::Resample, 0, 0);
         let mut draws = SeededRng::new(self.seed, Purpose::Resample, 1, 0);
         let of_groups: Vec<f64> = by_group.iter().map(|(nats, _)| *nats).collect();
-        let p = sign_flip(&of_groups, FLIPS, &mut flips).p;
+        let p = sign_flip(&of_groups, FLIPS, &mut flips);
         Difference {
             arm: arm.to_string(),
             mask: self.masks[mask].clone(),
@@ -330,7 +330,7 @@ impl Questions {
             seeds: SeedTest {
                 interval: over_seeds.interval(CONFIDENCE),
                 student_p: over_seeds.student_p(),
-                sign_flip_p: sign_flip(&by_seed, FLIPS, &mut flips).p,
+                sign_flip_p: sign_flip(&by_seed, FLIPS, &mut flips),
                 differences: by_seed,
             },
             windows: WindowTest { interval: bootstrap_ratio(&by_group, DRAWS, CONFIDENCE, &mut draws), p, p_holm: p },

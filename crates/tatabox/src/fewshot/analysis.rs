@@ -218,7 +218,7 @@ fn difference(learner: &str, shots: Option<u32>, differences: Vec<f64>, seeds: &
     let summary = Summary::of(&differences).expect("there is at least one draw");
     // The same signs for every test: a p-value does not depend on who else takes part.
     let mut rng = SeededRng::new(seeds[0], Purpose::Resample, 0, 0);
-    let p = sign_flip(&differences, FLIPS, &mut rng).p;
+    let p = sign_flip(&differences, FLIPS, &mut rng);
     Difference {
         learner: learner.to_string(),
         shots,

@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
+use tatabox_core::assess::is_collapsed;
 use tatabox_core::labelled::{Example, Target, Task};
 use tatabox_core::seq::reverse_complement;
 use tatabox_core::tokenizer::Tokenizer;
 use tatabox_engine::{Batch, Capacity, Executor, Mode, Objective, Precision};
 
 use super::Record;
-use super::fit::largest;
 use crate::checkpoint::MODEL;
 use crate::config::BertConfig;
 use crate::error::{Error, Result};
@@ -164,9 +164,8 @@ impl Classifier {
         // From end to end: data is often sorted by class.
         let asked = learnt.len().min(ASKED);
         let asked: Vec<&Example> = (0..asked).map(|at| learnt[at * learnt.len() / asked]).collect();
-        let queries: Vec<Query<'_>> = asked.iter().map(|example| Query::from(*example)).collect();
         let targets: Vec<&Target> = asked.iter().map(|example| &example.target).collect();
-        Ok(is_collapsed(self.task, &targets, &self.predict(&queries)?))
+        Ok(is_collapsed(self.task, &targets, &self.answers(&asked)?))
     }
 
     fn one_strand(&mut self, queries: &[Query<'_>]) -> Result<Vec<Vec<f32>>> {
@@ -233,34 +232,6 @@ pub(crate) fn answer(task: Task, logits: &[f32]) -> Vec<f32> {
         Task::MultiLabel => logits.iter().map(|logit| 1.0 / (1.0 + (-logit).exp())).collect(),
         Task::Regression => logits.to_vec(),
     }
-}
-
-/// True where answers do not differ though the right ones do: one class, one set of labels, or numbers that vary by less than a hundredth of the targets.
-pub(super) fn is_collapsed(task: Task, targets: &[&Target], answers: &[Vec<f32>]) -> bool {
-    if targets.windows(2).all(|pair| pair[0] == pair[1]) {
-        return false;
-    }
-    match task {
-        Task::Binary | Task::MultiClass => answers.windows(2).all(|pair| largest(&pair[0]) == largest(&pair[1])),
-        Task::MultiLabel => {
-            let set = |answer: &[f32]| answer.iter().map(|p| *p >= 0.5).collect::<Vec<_>>();
-            answers.windows(2).all(|pair| set(&pair[0]) == set(&pair[1]))
-        }
-        Task::Regression => (0..answers[0].len()).all(|output| {
-            let right = targets.iter().map(|target| match target {
-                Target::Values(values) => values[output],
-                _ => 0.0,
-            });
-            let given = answers.iter().map(|answer| f64::from(answer[output]));
-            spread(&given.collect::<Vec<_>>()) < 0.01 * spread(&right.collect::<Vec<_>>())
-        }),
-    }
-}
-
-/// The root of the summed squares around the mean.
-fn spread(values: &[f64]) -> f64 {
-    let mean = values.iter().sum::<f64>() / values.len() as f64;
-    values.iter().map(|value| (value - mean).powi(2)).sum::<f64>().sqrt()
 }
 
 /// The other strand.

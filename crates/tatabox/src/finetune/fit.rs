@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 use tatabox_core::labelled::{Example, Target, Task};
+use tatabox_core::metrics::argmax;
 use tatabox_core::rng::{Purpose, SeededRng};
 use tatabox_core::tokenizer::Tokenizer;
 use tatabox_engine::{Batch, Capacity, Executor, Graph, Mode, Objective, ParamSpec, StepKey};
@@ -388,7 +389,7 @@ impl<'a> Fit<'a> {
             let weight = weight(&self.objective, &example.target);
             divisor += weight;
             loss += weight * plain_loss(&example.target, logits);
-            right += usize::from(example.target.class().is_some_and(|class| class == largest(logits)));
+            right += usize::from(example.target.class().is_some_and(|class| class == argmax(logits)));
         }
         let classes = matches!(self.lesson.task, Task::Binary | Task::MultiClass);
         Ok((loss / divisor, classes.then(|| right as f64 / examples.len() as f64)))
@@ -442,10 +443,6 @@ pub fn order(seed: u64, epoch: u64, examples: usize) -> Vec<usize> {
     let mut order: Vec<usize> = (0..examples).collect();
     SeededRng::new(seed, Purpose::Shuffle, epoch, 0).shuffle(&mut order);
     order
-}
-
-pub(super) fn largest(logits: &[f32]) -> usize {
-    (0..logits.len()).fold(0, |best, at| if logits[at] > logits[best] { at } else { best })
 }
 
 /// What an example counts for in the mean loss: the weight of its class; an output of labels and numbers is one each.

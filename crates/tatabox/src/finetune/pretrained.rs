@@ -11,7 +11,7 @@ use super::FinetuneConfig;
 use crate::checkpoint::MODEL;
 use crate::config::BertConfig;
 use crate::error::{Error, Result};
-use crate::evaluate::{ModelFiles, Reading};
+use crate::model_files::{ModelFiles, Reading};
 use crate::models::bert::{WindowPooling, sequence_classifier};
 use crate::settings::Settings;
 use crate::weights::{Head, read_weights, wanted};

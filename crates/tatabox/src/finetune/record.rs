@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use tatabox_core::labelled::{Labelled, Task};
+use tatabox_core::labelled::Task;
 
 use super::{FinetuneConfig, Source};
 use crate::config::BertConfig;
 use crate::error::{Error, Result};
+use crate::run::read_record;
 
 /// What a fine-tuning is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -36,17 +37,7 @@ impl Record {
     /// # Errors
     /// It cannot be read or is not what this program writes.
     pub fn read(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).map_err(Error::file("read", path))?;
-        toml::from_str(&text).map_err(|error| {
-            let line = error.span().map_or(1, |span| text[..span.start].matches('\n').count() + 1);
-            Error::format(
-                path,
-                format!(", line {line}"),
-                "the record of a fine-tuning",
-                error.message().to_string(),
-                "",
-            )
-        })
+        read_record(path)
     }
 
     /// The text of `finetune.toml`.
@@ -80,9 +71,4 @@ impl Record {
             ..self.config.bert(encoder)
         }
     }
-}
-
-/// The names of a model's outputs for data: its classes or labels, or its targets.
-pub fn outputs_of(data: &Labelled) -> Vec<String> {
-    if data.task == Task::Regression { data.targets.clone() } else { data.id2label.clone() }
 }

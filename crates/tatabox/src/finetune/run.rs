@@ -21,7 +21,7 @@ use super::classifier::Classifier;
 use super::fit::{Epoch, Fit, FitObserver, FitState, Pause};
 use super::page::Page;
 use super::pretrained::Pretrained;
-use super::record::{Record, outputs_of};
+use super::record::Record;
 use super::{FinetuneConfig, Source};
 use crate::checkpoint::{MODEL, companions};
 use crate::error::{Error, Result};
@@ -82,7 +82,7 @@ pub fn start(request: Request<'_>, observer: &mut dyn FitObserver, stop: &Atomic
     let record = Record {
         task: request.data.task,
         pairs: request.data.pairs(),
-        outputs: outputs_of(request.data),
+        outputs: request.data.outputs().to_vec(),
         model: std::path::absolute(&request.pretrained.dir).map_err(Error::file("find", &request.pretrained.dir))?,
         model_sha256: request.pretrained.sha256.clone(),
         config: request.config,

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
+use tatabox_core::io::input::hex;
 use tatabox_core::io::whole;
 
 use crate::error::{Error, Result};
@@ -164,7 +165,7 @@ impl Journal {
 
 /// The first half of a SHA-256.
 fn hash(bytes: &[u8]) -> String {
-    Sha256::digest(bytes)[..16].iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&Sha256::digest(bytes)[..16])
 }
 
 /// Refuses to go on with a journal of another prediction, and says in what it differs.

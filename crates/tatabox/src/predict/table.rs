@@ -4,6 +4,7 @@ use std::io;
 
 use tatabox_core::io::whole;
 use tatabox_core::labelled::Task;
+use tatabox_core::metrics::argmax;
 
 use super::journal::Journal;
 use super::{Format, Request, sequences, windows};
@@ -109,10 +110,7 @@ fn prediction_of(task: Task, outputs: &[String], row: &[f32]) -> Option<String> 
             let held = outputs.iter().zip(row).filter(|(_, value)| **value >= HOLDS);
             Some(held.map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(";"))
         }
-        Task::Binary | Task::MultiClass => {
-            let best = (0..row.len()).rev().max_by(|&one, &other| row[one].total_cmp(&row[other])).unwrap_or(0);
-            Some(outputs[best].clone())
-        }
+        Task::Binary | Task::MultiClass => Some(outputs[argmax(row)].clone()),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use sha2::{Digest, Sha256};
+use tatabox_core::io::input::hex;
 use tatabox_core::labelled::{Card, Example, Labelled, Split, SplitName, Task};
 
 use super::contestant::Contestant;
@@ -37,10 +38,9 @@ impl<'a> Exam<'a> {
             data.split(name).filter(|split| !split.examples.is_empty()).ok_or_else(|| missing(data, name))
         };
         let (pool, test) = (part(SplitName::Train)?, part(SplitName::Test)?);
-        let outputs = if data.task == Task::Regression { &data.targets } else { &data.id2label };
         let exam = Exam {
             task: data.task,
-            outputs,
+            outputs: data.outputs(),
             pool: pool.examples.iter().collect(),
             dev: Vec::new(),
             test: test.examples.iter().collect(),
@@ -131,7 +131,7 @@ impl Indices {
             Indices::Some(indices) => {
                 let mut hash = Sha256::new();
                 indices.iter().for_each(|index| hash.update(format!("{index}\n")));
-                hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+                hex(&hash.finalize())
             }
         }
     }

@@ -1,10 +1,16 @@
 //! GPUs to test on: one that is emulated on the processor (`driver.cpp`, `machine.h`), and the real one of this machine, if it has one.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, OnceLock};
 
 use tatabox_engine::cuda::{Gpu, Places};
+
+/// Past the capture of the test harness: a test that was skipped must not look like one that passed.
+pub fn skipped(why: &str) {
+    let _ = writeln!(std::io::stderr(), "skipped: {why}");
+}
 
 /// A folder of this test program's own.
 pub fn folder() -> &'static Path {
@@ -30,7 +36,7 @@ pub fn places() -> Option<Places> {
         command.arg("-o").arg(&library).arg(source.join("driver.cpp")).arg("-ldl");
         match command.output() {
             Err(error) => {
-                println!("skipped: the emulated GPU needs a C++ compiler, and `{compiler}` does not start: {error}");
+                skipped(&format!("the emulated GPU needs a C++ compiler, and `{compiler}` does not start: {error}"));
                 false
             }
             Ok(output) => {
@@ -61,7 +67,7 @@ pub fn real() -> Option<Arc<Gpu>> {
     let open = || match Gpu::open(0, &Places::from_environment()) {
         Ok(gpu) => Some(gpu),
         Err(error) => {
-            println!("skipped on a GPU: {error}");
+            skipped(&format!("on a GPU: {error}"));
             None
         }
     };
