@@ -122,7 +122,7 @@ impl ModelFiles {
     pub fn reading(&self, dir: &Path) -> Result<Option<Reading>> {
         let known = self.tokenizer(1)?.map(|tokenizer| tokenizer.config().clone());
         if dir.join(CONFIG).is_file() {
-            let run = RunConfig::resolve(Settings::read(&dir.join(CONFIG))?)?;
+            let run = RunConfig::stored(Settings::read(&dir.join(CONFIG))?)?;
             return Ok(Some(Reading { tokenizer: run.tokenizer, max_length: run.data.max_length }));
         }
         if dir.join(FINETUNE).is_file() {
@@ -291,7 +291,7 @@ pub fn evaluate(request: Request<'_>) -> Result<Evaluation> {
     let files = ModelFiles::find(request.model)?;
     let frozen = FrozenMasks::read(request.masks)?;
     let recipe = request.model.join(CONFIG);
-    let run = if recipe.is_file() { Some(RunConfig::resolve(Settings::read(&recipe)?)?) } else { None };
+    let run = if recipe.is_file() { Some(RunConfig::stored(Settings::read(&recipe)?)?) } else { None };
     if let Some(run) = &run {
         check_stride(run, &frozen, request.masks)?;
     }
