@@ -139,7 +139,7 @@ pub fn evaluate(request: Request<'_>) -> Result<Evaluation> {
     let files = ModelFiles::find(request.model)?;
     let frozen = FrozenMasks::read(request.masks)?;
     let recipe = request.model.join(CONFIG);
-    let run = if recipe.is_file() { Some(RunConfig::resolve(Settings::read(&recipe)?)?) } else { None };
+    let run = if recipe.is_file() { Some(RunConfig::stored(Settings::read(&recipe)?)?) } else { None };
     if let Some(run) = &run {
         check_stride(run, &frozen, request.masks)?;
     }

@@ -21,6 +21,8 @@ const SAMPLE_TOKENS: u64 = 1_000_000;
 pub struct Learned {
     scores: MaskScores,
     sample: Vec<Tokens>,
+    /// What is doubtful about the counts that the scores were made of.
+    doubt: Option<String>,
 }
 
 impl Learned {
@@ -32,16 +34,16 @@ impl Learned {
     pub fn new(config: &RunConfig, genome: &Genome, progress: &(dyn Fn(u64) + Sync)) -> Result<Option<Self>> {
         let k = config.tokenizer.k;
         let Some(lengths) = MaskScores::lengths(config.mask.strategy, k) else { return Ok(None) };
-        let scores = match config.mask.scores_file() {
+        let (scores, doubt) = match config.mask.scores_file() {
             Some(file) => MaskScores::of_file(&config.mask, Path::new(file), k, config.seed)?,
             None => {
                 let training = sampler(config, genome, Part::Train)?;
                 let strands = if config.data.strands == "both" { Strands::Both } else { Strands::Forward };
                 let counts = count(genome, training.held_out(), lengths, strands, progress)?;
-                MaskScores::of_counts(&config.mask, &counts, k, config.seed)?
+                (MaskScores::of_counts(&config.mask, &counts, k, config.seed)?, None)
             }
         };
-        Ok(Some(Self { sample: sample(config, genome)?, scores }))
+        Ok(Some(Self { sample: sample(config, genome)?, scores, doubt }))
     }
 
     /// What the masks of a run had when it was started, from its file of scores; `recorded` is what `dataset.json` says of that file.
@@ -52,6 +54,11 @@ impl Learned {
         if !config.mask.is_learned() {
             return Ok(None);
         }
+        if !path.exists() {
+            let hint = "put that file back (`dataset.json` has its SHA-256; the same recipe on the same genome writes it again), or start a new run with another `-o`";
+            let expected = "the scores by which the run was masked so far";
+            return Err(Error::format(path, "", expected, "no file of that name", hint));
+        }
         let Fingerprint { sha256, .. } = fingerprint(path)?;
         if let Some(recorded) = recorded.filter(|recorded| recorded.sha256 != sha256) {
             let expected = format!("the file with SHA-256 {}, by which the run was masked so far", recorded.sha256);
@@ -59,12 +66,13 @@ impl Learned {
             return Err(Error::format(path, "", expected, sha256, hint));
         }
         let scores = MaskScores::read(config.mask.strategy, path)?;
-        Ok(Some(Self { sample: sample(config, genome)?, scores }))
+        Ok(Some(Self { sample: sample(config, genome)?, scores, doubt: None }))
     }
 
-    /// What the masks go by, in words.
+    /// What the masks go by, in words, and what is doubtful about it.
     pub fn described(&self) -> String {
-        format!("masks go by {}", self.scores)
+        let doubt = self.doubt.as_ref().map_or(String::new(), |doubt| format!("; note: {doubt}"));
+        format!("masks go by {}{doubt}", self.scores)
     }
 
     /// Writes the scores whole, and says what was written.
@@ -152,7 +160,9 @@ mod tests {
         let error = Learned::read(&config, &genome, &path, Some(&card)).unwrap_err();
         assert!(error.to_string().contains("by which the run was masked so far"), "{error}");
         std::fs::remove_file(&path).unwrap();
-        assert!(Learned::read(&config, &genome, &path, Some(&card)).is_err());
+        let error = Learned::read(&config, &genome, &path, Some(&card)).unwrap_err();
+        assert!(error.to_string().ends_with("by which the run was masked so far, got no file of that name"), "{error}");
+        assert!(error.hint().unwrap().contains("put that file back"), "{error:?}");
     }
 
     #[test]

@@ -127,7 +127,7 @@ impl ModelFiles {
     pub fn reading(&self, dir: &Path) -> Result<Option<Reading>> {
         let known = self.tokenizer(1)?.map(|tokenizer| tokenizer.config().clone());
         if dir.join(CONFIG).is_file() {
-            let run = RunConfig::resolve(Settings::read(&dir.join(CONFIG))?)?;
+            let run = RunConfig::stored(Settings::read(&dir.join(CONFIG))?)?;
             return Ok(Some(Reading { tokenizer: run.tokenizer, max_length: run.data.max_length }));
         }
         if dir.join(FINETUNE).is_file() {

@@ -98,7 +98,7 @@ pub fn start_on(
 
 /// How a run came out that is complete and whose directory shows its last step; none where it is not.
 pub fn complete(dir: &Path) -> Option<Outcome> {
-    let config = RunConfig::resolve(Settings::read(&dir.join(CONFIG)).ok()?).ok()?;
+    let config = RunConfig::stored(Settings::read(&dir.join(CONFIG)).ok()?).ok()?;
     let checkpoints = Checkpoints::new(dir.join("checkpoints"));
     let (state, torn) = checkpoints.newest::<State>().ok()?;
     let shown = std::fs::read(dir.join(STATE)).ok()?;
@@ -134,7 +134,7 @@ pub fn complete(dir: &Path) -> Option<Outcome> {
 /// There is no run, another process is at work in it, no checkpoint is complete, its genome is gone; or as [`start`].
 pub fn resume(dir: &Path, cache: &Path, observer: &mut dyn Observer, stop: &AtomicBool) -> Result<Outcome> {
     let run = Run::open(dir, CONFIG)?;
-    let config = RunConfig::resolve(Settings::read(&run.path(CONFIG))?)?;
+    let config = RunConfig::stored(Settings::read(&run.path(CONFIG))?)?;
     let bert = config.bert()?;
     let (state, torn) = run.checkpoints().newest::<State>()?;
     torn.iter().for_each(|what| observer.message(what));

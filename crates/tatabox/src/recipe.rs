@@ -5,7 +5,7 @@
 
 use serde::Serialize;
 use tatabox_core::corpus::Holdout;
-use tatabox_core::mask::MaskConfig;
+use tatabox_core::mask::{MaskConfig, Strategy};
 use tatabox_core::tokenizer::{PAD, Tokenizer, TokenizerConfig};
 
 use crate::config::{BertConfig, PRESETS, Preset};
@@ -179,6 +179,18 @@ impl RunConfig {
             evaluate,
             log,
         })
+    }
+
+    /// As [`RunConfig::resolve`], of what a run or a comparison wrote down. Earlier versions took a `mask.schedule` for strategies that have none, where it did
+    /// nothing; it is left out.
+    ///
+    /// # Errors
+    /// As [`RunConfig::resolve`].
+    pub fn stored(mut settings: Settings) -> Result<Self> {
+        if settings.text("mask.strategy", "")? != Strategy::RandomMask.to_string() {
+            settings.take("mask.schedule");
+        }
+        Self::resolve(settings)
     }
 
     /// The text of `config.toml`: every value.
@@ -374,6 +386,26 @@ mod tests {
             let written = first.to_toml().unwrap();
             assert_eq!(resolve(&written).unwrap(), first, "{written}");
         }
+    }
+
+    #[test]
+    fn a_schedule_that_does_nothing_is_refused_in_a_recipe_and_left_out_of_what_was_stored() {
+        let parse = |text: &str| Settings::parse(text, "x.toml").unwrap();
+        for strategy in ["token", "kmer-span", "pmi", "pmi-vocab"] {
+            let text = format!("[mask]\nstrategy = \"{strategy}\"\nschedule = \"fixed-wide\"\n");
+            let error = resolve(&text).unwrap_err();
+            assert!(error.is_usage() && error.to_string().contains("line 3: `mask.schedule`"), "{error}");
+            assert!(error.hint().unwrap().contains("mask.strategy = \"random-mask\""), "{error:?}");
+            let plain = resolve(&format!("[mask]\nstrategy = \"{strategy}\"\n")).unwrap();
+            assert_eq!(RunConfig::stored(parse(&text)).unwrap(), plain);
+            // As the first runs have it in their `config.toml`, and a recipe made of one.
+            assert_eq!(resolve(&text.replace("fixed-wide", "expanding")).unwrap(), plain);
+            assert!(!plain.to_toml().unwrap().contains("expanding"));
+        }
+        let wide = "[mask]\nstrategy = \"random-mask\"\nschedule = \"fixed-wide\"\n";
+        assert_eq!(RunConfig::stored(parse(wide)).unwrap(), resolve(wide).unwrap());
+        assert!(resolve(wide).unwrap().to_toml().unwrap().contains("schedule = \"fixed-wide\""));
+        assert!(resolve(&wide.replace("fixed-wide", "expanding")).unwrap().to_toml().unwrap().contains("expanding"));
     }
 
     #[test]

@@ -70,7 +70,7 @@ fn facts(config: &RunConfig, plan: &Plan, dataset: &Dataset) -> Section {
             "Tokens",
             format!("{} of {} bases, stride {}", config.tokenizer.kind, config.tokenizer.k, config.tokenizer.stride),
         ),
-        Fact::new("Masks", format!("{}, {:.1} % asked for", config.mask.strategy, 100.0 * config.mask.mask_rate)),
+        Fact::new("Masks", format!("{}, {:.1} % asked for", config.mask.described(), 100.0 * config.mask.mask_rate)),
         Fact::new(
             "Model",
             format!(

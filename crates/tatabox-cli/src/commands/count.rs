@@ -1,13 +1,15 @@
 //! `tatabox count`: how often every k-mer of a genome occurs.
 
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use serde_json::json;
 use tatabox_core::count::{self, KmerCounts, LONGEST, Strands};
 use tatabox_core::genome::Genome;
+use tatabox_core::pmi;
 
+use crate::failure::Refusal;
 use crate::settings::{Settings, check_one_on_stdout, check_output};
 use crate::ui;
 
@@ -35,6 +37,7 @@ pub struct Args {
 pub fn run(args: &Args, settings: &Settings) -> anyhow::Result<()> {
     check_output("-o", &args.output, &args.genome)?;
     check_one_on_stdout(&args.output, args.json)?;
+    args.genome.iter().try_for_each(|path| check_not_counted(path))?;
     let genome = settings.genome(&args.genome)?;
     let counts = kmers(&genome, args.k.clone(), args.strands)?;
     counts.write(&args.output).context("could not save the counts")?;
@@ -58,6 +61,21 @@ pub fn run(args: &Args, settings: &Settings) -> anyhow::Result<()> {
         ui::table(&["k", "k-mers seen", "of", "counted"], &rows),
     );
     ui::print_about(&args.output, text)
+}
+
+/// Refuses tables, which a reader of genomes would only call binary data. What cannot be read is the genome's matter.
+fn check_not_counted(path: &Path) -> Result<(), Refusal> {
+    let shown = path.display();
+    if pmi::is_table(path).unwrap_or(false) {
+        let what = format!("`{shown}` is a table of scores, and a genome is counted");
+        let hint = format!("give a genome, or look motifs up: `tatabox pmi rank TATAAA --scores {shown}`");
+        return Err(Refusal::new(what, hint));
+    }
+    if count::is_table(path).unwrap_or(false) && KmerCounts::read(path).is_ok() {
+        let what = format!("`{shown}` is a table of counts already");
+        return Err(Refusal::new(what, format!("give a genome, or score it: `tatabox pmi {shown} -o pmi.tsv`")));
+    }
+    Ok(())
 }
 
 /// Counts with a bar.

@@ -138,7 +138,7 @@ fn recipe(args: &Args, strategy: &str) -> anyhow::Result<tatabox::settings::Sett
 
 /// Refuses another number of steps than the demo that is there has.
 fn check_steps(args: &Args, run: &Path) -> anyhow::Result<()> {
-    let there = RunConfig::resolve(tatabox::settings::Settings::read(&run.join(CONFIG))?)?.train.steps;
+    let there = RunConfig::stored(tatabox::settings::Settings::read(&run.join(CONFIG))?)?.train.steps;
     match args.steps.map(u64::from) {
         Some(asked) if asked != there => {
             let what = format!("the demo in `{}` has {there} steps, not {asked}", args.output.display());

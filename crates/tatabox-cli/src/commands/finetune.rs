@@ -100,7 +100,7 @@ pub fn run(args: &Args, settings: &Settings) -> anyhow::Result<ExitCode> {
     let outcome = match (&args.resume, &args.model, &args.output) {
         (Some(run), ..) => {
             if complete(run).is_some() {
-                ui::say(format!("`{}` is complete: nothing was changed", run.display()));
+                ui::say(format!("`{}` is complete: nothing is left to do", run.display()));
             }
             resume(run, &settings.cache, &mut Words::new(), stop.flag())
                 .with_context(|| format!("could not go on with the fine-tuning `{}`", run.display()))?

@@ -74,7 +74,7 @@ fn look(run: &Path) -> anyhow::Result<Inspection> {
         let hint = "give the directory that `tatabox pretrain genome.fa -o DIR` made".to_string();
         return Err(tatabox::Error::Directory { path: run.to_path_buf(), what: what.to_string(), hint }.into());
     }
-    let config = RunConfig::resolve(tatabox::settings::Settings::read(&run.join(CONFIG))?)?;
+    let config = RunConfig::stored(tatabox::settings::Settings::read(&run.join(CONFIG))?)?;
     let model = config.bert()?;
     let folder = Checkpoints::new(run.join("checkpoints"));
     let mut state = None;
@@ -181,7 +181,7 @@ fn text(run: &Inspection) -> String {
                 config.tokenizer.kind, config.tokenizer.k, config.tokenizer.stride, config.data.max_length
             ),
         ),
-        ("masks", format!("{}, {} asked for{mask_rate}", config.mask.strategy, config.mask.mask_rate)),
+        ("masks", format!("{}, {} asked for{mask_rate}", config.mask.described(), config.mask.mask_rate)),
         ("precision", config.train.precision.clone()),
         ("seed", config.seed.to_string()),
         (

@@ -58,7 +58,7 @@ pub struct InspectArgs {
     pub step: Option<u64>,
     #[command(flatten)]
     pub recipe: RecipeArgs,
-    /// All masks side by side, in one table, instead of the recipe's own
+    /// All masks side by side, in one table, each with the keys of the recipe that its strategy has
     #[arg(long, conflicts_with = "svg")]
     pub all: bool,
     /// Also draw the shortest and the longest span as a picture
@@ -120,11 +120,16 @@ fn inspect(args: &InspectArgs, settings: &Settings) -> anyhow::Result<()> {
         check_output("--svg", svg, &args.genome)?;
     }
     let config = args.recipe.resolve()?;
+    let step = args.step.unwrap_or(config.train.steps);
+    if step > config.train.steps {
+        let what = format!("`--step {step}` is past the end: the recipe's run has {} steps", config.train.steps);
+        let hint = format!("give a step from 1 to {}, or a longer run: `--set train.steps={step}`", config.train.steps);
+        return Err(Refusal::new(what, hint).into());
+    }
     let genome = settings.genome(&args.genome)?;
     let tokenizer = Tokenizer::new(config.tokenizer.clone())?;
     let sampler = data::sampler(&config, &genome, Part::Train)
         .with_context(|| format!("could not draw windows from {}", names(&args.genome)))?;
-    let step = args.step.unwrap_or(config.train.steps);
     let windows: Vec<Vec<u8>> = (0..u64::from(args.sequences))
         .map(|index| {
             let mut codes = Vec::new();
@@ -133,11 +138,19 @@ fn inspect(args: &InspectArgs, settings: &Settings) -> anyhow::Result<()> {
         })
         .collect();
     if args.all {
-        let reports = all_masks(&config, &tokenizer).into_iter().map(|(name, config)| {
-            let (strategy, _) = masks(&config, &genome)?;
-            Ok((name, inspect_masks(&*strategy, &tokenizer, &windows, step, config.seed)))
-        });
-        let reports: Vec<(String, MaskReport)> = reports.collect::<anyhow::Result<_>>()?;
+        let mut reports: Vec<(String, MaskReport)> = Vec::new();
+        let mut left_out: Vec<(String, String)> = Vec::new();
+        for (name, row) in all_masks(&config) {
+            let fits = row.mask.phases(&tokenizer, row.train.steps, row.seed).map_err(anyhow::Error::from);
+            match fits.and_then(|_| masks(&row, &genome)) {
+                Ok((strategy, _)) => {
+                    reports.push((name, inspect_masks(&*strategy, &row.mask, &tokenizer, &windows, step, row.seed)));
+                }
+                // What the recipe asks for itself must work; a row that its tokens or its scores do not allow is left out.
+                Err(error) if row.mask.strategy == config.mask.strategy => return Err(error),
+                Err(error) => left_out.push((name, format!("{error:#}"))),
+            }
+        }
         if args.json {
             let named = |(name, report): &(String, MaskReport)| {
                 let mut report = serde_json::to_value(report)?;
@@ -145,7 +158,12 @@ fn inspect(args: &InspectArgs, settings: &Settings) -> anyhow::Result<()> {
                 Ok(report)
             };
             let reports: Vec<serde_json::Value> = reports.iter().map(named).collect::<serde_json::Result<_>>()?;
-            return ui::print_json(&json!({ "masks": reports }));
+            let left_out: Vec<_> = left_out.iter().map(|(name, why)| json!({"name": name, "reason": why})).collect();
+            return ui::print_json(&json!({ "masks": reports, "left_out": left_out }));
+        }
+        for same in left_out.chunk_by(|one, other| one.1 == other.1) {
+            let names: Vec<String> = same.iter().map(|(name, _)| format!("`{name}`")).collect();
+            ui::say(format!("note: left out: {}: {}", names.join(", "), same[0].1));
         }
         return ui::print(side_by_side(&reports));
     }
@@ -156,7 +174,7 @@ fn inspect(args: &InspectArgs, settings: &Settings) -> anyhow::Result<()> {
         })?;
         whole::write(path, |out| out.write_all(drawing.as_bytes()))?;
     }
-    let report = inspect_masks(&*strategy, &tokenizer, &windows, step, config.seed);
+    let report = inspect_masks(&*strategy, &config.mask, &tokenizer, &windows, step, config.seed);
     if args.json {
         return ui::print_json(&report);
     }
@@ -185,16 +203,9 @@ fn masks(config: &RunConfig, genome: &Genome) -> anyhow::Result<(Box<dyn MaskStr
     Ok((learned::strategy(config, learned.as_ref())?, learned))
 }
 
-/// Every kind of masks that the tokens of a recipe allow, at its `mask_rate`, with names.
-fn all_masks(config: &RunConfig, tokenizer: &Tokenizer) -> Vec<(String, RunConfig)> {
-    let own = &config.mask;
-    let mask = |strategy, rate| MaskConfig {
-        strategy,
-        rate,
-        mask_rate: own.mask_rate,
-        corruption_unit: own.corruption_unit,
-        ..MaskConfig::default()
-    };
+/// Every kind of masks, with a name: each with the keys of the recipe that its strategy has, but for those that tell the rows apart.
+fn all_masks(config: &RunConfig) -> Vec<(String, RunConfig)> {
+    let mask = |strategy, rate| MaskConfig { selection: None, permuted: None, ..config.mask.under(strategy, rate) };
     let bug = MaskConfig { selection: Some(Lookup::PositionBug), ..mask(Strategy::Pmi, Rate::Paper) };
     let permuted = MaskConfig { permuted: Some(true), ..mask(Strategy::Pmi, Rate::Constant) };
     let kinds = [
@@ -209,14 +220,7 @@ fn all_masks(config: &RunConfig, tokenizer: &Tokenizer) -> Vec<(String, RunConfi
         ("pmi, position-bug", bug),
         ("pmi-vocab", mask(Strategy::PmiVocab, Rate::Paper)),
     ];
-    let of_recipe = |(name, mask): (&str, MaskConfig)| {
-        let mut config = config.clone();
-        config.mask = mask;
-        // Masks of overlapping tokens are left out where tokens do not overlap.
-        let fits = config.mask.phases(tokenizer, config.train.steps, config.seed).is_ok();
-        fits.then(|| (name.to_string(), config))
-    };
-    kinds.into_iter().filter_map(of_recipe).collect()
+    kinds.into_iter().map(|(name, mask)| (name.to_string(), RunConfig { mask, ..config.clone() })).collect()
 }
 
 /// One row for each kind of masks.
@@ -238,10 +242,19 @@ fn side_by_side(reports: &[(String, MaskReport)]) -> String {
                 mean(&report.runs),
                 mean(&report.hidden_by_run),
                 percent(report.leak),
+                percent(report.input_leak),
             ]
         })
         .collect();
-    let header =
-        ["masks", "tokens masked", "bases hidden", "tokens a span", "tokens a run", "bases hidden a run", "leak"];
+    let header = [
+        "masks",
+        "tokens masked",
+        "bases hidden",
+        "tokens a span",
+        "tokens a run",
+        "bases hidden a run",
+        "leak",
+        "input leak",
+    ];
     ui::table(&header, &rows)
 }

@@ -254,7 +254,12 @@ fn counted(sources: &[PathBuf], k: usize, scoring: &Scoring, settings: &Settings
                 Refusal::new(what, "count again: `tatabox count genome.fa --strands both -o counts.tsv`").into()
             );
         }
-        return KmerCounts::read(path).with_context(|| format!("could not read the counts `{}`", path.display()));
+        let counts =
+            KmerCounts::read(path).with_context(|| format!("could not read the counts `{}`", path.display()))?;
+        if let Some(doubt) = counts.doubt() {
+            ui::say(format!("note: `{}`: {doubt}", path.display()));
+        }
+        return Ok(counts);
     }
     let genome = settings.genome(sources)?;
     // A pipe is not looked into beforehand.

@@ -45,7 +45,7 @@ pub fn run(args: &Args, settings: &Settings) -> anyhow::Result<ExitCode> {
         (Some(run), _) => match complete(run) {
             Some(outcome) => {
                 ui::say(format!(
-                    "`{}` is complete: all {} steps are done, and nothing was changed",
+                    "`{}` is complete: all {} steps are done, and nothing is left to do",
                     run.display(),
                     ui::count(outcome.step)
                 ));

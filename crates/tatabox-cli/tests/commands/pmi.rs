@@ -149,6 +149,38 @@ fn two_tables_are_compared() {
 }
 
 #[test]
+fn counts_that_are_cut_or_of_several_genomes_are_scored_with_a_note() {
+    let shell = Shell::new();
+    let genome = shell.genome();
+    shell.works(&["count", &genome, "-k", "1..3", "-o", "all.tsv"]);
+    let all = String::from_utf8(shell.bytes("all.tsv")).unwrap();
+    let scored = |name: &str, text: String| {
+        shell.write(name, text);
+        let seen = shell.tatabox(&["pmi", name, "-k", "3", "-o", "pmi.tsv"]);
+        assert_eq!(seen.code, 0, "{seen:?}");
+        seen.stderr
+    };
+    assert_eq!(scored("marked.tsv", format!("\u{feff}{all}")), "");
+    let dumped = all.lines().skip(1).map(|line| line.replace('\t', " ") + "\n");
+    assert_eq!(scored("whole.txt", dumped.clone().collect()), "");
+    let note = scored("cut.txt", dumped.take(60).collect());
+    for part in ["note: `cut.txt`: the counts do not fit together", " 2-mers in all, but ", " 3-mers;"] {
+        assert!(note.contains(part), "{part}: {note}");
+    }
+}
+
+#[test]
+fn short_contigs_with_numbers_for_names_are_a_genome() {
+    let shell = Shell::new();
+    for (text, bases) in [(">1\nACGTACGGTTACGAC\n", 15), (">1\nACGTAC\n", 6), (">1\nACGTAC\n>2\nACGTACGGT\n", 15)] {
+        shell.write("short.fa", text);
+        let seen = shell.json(&["count", "short.fa", "-k", "1..2", "-o", "counts.tsv", "--json"]);
+        assert_eq!(seen["bases"], bases, "{text}");
+        shell.works(&["pmi", "short.fa", "-k", "2", "--min-count", "1", "-o", "pmi.tsv"]);
+    }
+}
+
+#[test]
 fn wrong_commands_are_refused() {
     let shell = Shell::new();
     let genome = shell.genome();
@@ -162,6 +194,11 @@ fn wrong_commands_are_refused() {
         (vec!["pmi", "pmi.tsv", "-o", "x"], vec!["holds scores already", "hint: "]),
         (vec!["pmi", "counts.tsv", "--strands", "both", "-o", "x"], vec!["counted already", "hint: "]),
         (vec!["pmi", "counts.tsv", &genome, "-o", "x"], vec!["counts.tsv", "other files beside it", "hint: "]),
+        (
+            vec!["count", "counts.tsv", "-o", "x"],
+            vec!["counts.tsv", "a table of counts already", "tatabox pmi counts.tsv"],
+        ),
+        (vec!["count", "pmi.tsv", "-o", "x"], vec!["pmi.tsv", "a table of scores", "--scores pmi.tsv"]),
         (vec!["pmi", "rank", "TATA"], vec!["--scores"]),
         (vec!["pmi", "rank", "TATX", "--scores", "pmi.tsv"], vec!["`X` is no IUPAC nucleotide code", "hint: "]),
         (vec!["pmi", "rank", "TATA", "--scores", "pmi.tsv", "-k", "6"], vec!["`-k` changes nothing", "hint: "]),
@@ -174,6 +211,12 @@ fn wrong_commands_are_refused() {
         .tatabox(&["pmi", &genome, "--min-count", "9999999", "-o", "x"])
         .fails(1, &["no k-mer was seen 9999999 times", "hint: "]);
     shell.tatabox(&["pmi", "compare", "pmi.tsv", "counts.tsv"]).fails(1, &["counts.tsv", "line 1", "hint: "]);
+    shell.write("empty.tsv", "");
+    shell
+        .tatabox(&["pmi", "empty.tsv", "-o", "x"])
+        .fails(1, &["could not read `empty.tsv`", "got an empty file", "hint: "]);
+    shell.write("zero.tsv", "kmer\tcount\t0\n");
+    shell.tatabox(&["pmi", "zero.tsv", "-o", "x"]).fails(1, &["zero.tsv", "line 1", "`kmer<TAB>count`", "hint: "]);
     shell.works(&["pmi", &genome, "-k", "3", "-o", "three.tsv"]);
     shell.tatabox(&["pmi", "compare", "pmi.tsv", "three.tsv"]).fails(1, &["4-mers, the other of 3-mers"]);
     assert!(!shell.path("x").exists());

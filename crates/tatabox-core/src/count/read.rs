@@ -1,5 +1,6 @@
 //! Reading tables of counts: ours, and what Jellyfish and KMC dump.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use super::write::HEADER;
@@ -7,6 +8,7 @@ use super::{KmerCounts, LONGEST, kmer};
 use crate::error::Result;
 use crate::io::input::is_pipe;
 use crate::io::lines::{Lines, head, quoted};
+use crate::io::malformed;
 use crate::io::twobit::is_twobit;
 
 const WHAT: &str = "k-mer counts";
@@ -19,24 +21,44 @@ const ENOUGH: usize = 20;
 /// True where a file looks like a table of counts, false where it looks like a genome, or is a pipe: what is looked at there is gone.
 ///
 /// # Errors
-/// The file cannot be read.
+/// The file cannot be read, or is empty.
 pub fn is_table(path: &Path) -> Result<bool> {
     if is_pipe(path) {
         return Ok(false);
     }
     let head = head(path)?;
     let text = head.trim_ascii_start();
-    if text.is_empty() || is_twobit(&head) || text.starts_with(b"\xef\xbb\xbf") || text.contains(&0) {
+    if text.is_empty() {
+        let hint = "make the file again, or copy it whole";
+        return Err(malformed(path, "", "a genome or k-mer counts", "an empty file", hint));
+    }
+    if is_twobit(&head) || text.contains(&0) {
         return Ok(false);
     }
-    if text[0] != b'>' {
-        return Ok(true);
+    Ok(text[0] != b'>' || is_dump(text))
+}
+
+/// True for the beginning of Jellyfish's dump, which is FASTA too: each header a number alone, each sequence one k-mer, no k-mer twice, those of one length
+/// together and two of them at least. A genome may have short contigs called `1`, `2` and so on; the name of the file says nothing, for the manual of
+/// Jellyfish calls its dump `.fa`.
+fn is_dump(text: &[u8]) -> bool {
+    let mut lines: Vec<&[u8]> = text.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii_end).collect();
+    lines.pop(); // nothing, or what may go on beyond the beginning
+    let (records, rest) = lines.as_chunks();
+    let count = |line: &[u8]| line.len() > 1 && line[0] == b'>' && line[1..].iter().all(u8::is_ascii_digit);
+    let is_kmer = |word: &[u8]| word.len() <= 2 * LONGEST && kmer::number(word).is_some();
+    if !records.iter().all(|[header, word]| count(header) && is_kmer(word)) || !rest.iter().all(|line| count(line)) {
+        return false;
     }
-    // Jellyfish's dump is FASTA too: the header a number alone, the sequence no longer than a k-mer. A contig may be called `1`, but it is longer.
-    let mut lines = text.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii_end);
-    let number = lines.next().is_some_and(|line| line.len() > 1 && line[1..].iter().all(u8::is_ascii_digit));
-    let short = lines.next().is_some_and(|line| !line.is_empty() && line.len() <= 2 * LONGEST);
-    Ok(number && short && lines.next().is_none_or(|line| line.is_empty() || line[0] == b'>'))
+    let mut lengths: Vec<usize> = records.iter().map(|[_, word]| word.len()).collect();
+    lengths.dedup();
+    let words: HashSet<&[u8]> = records.iter().map(|[_, word]| *word).collect();
+    let together = lengths.iter().collect::<HashSet<_>>().len() == lengths.len();
+    let too_long = lengths.iter().any(|&length| length > LONGEST); // k-mers all the same, of which the reader says so
+    words.len() == records.len()
+        && together
+        && records.len() + rest.len() >= 2 * lengths.len().max(1)
+        && (!too_long || lengths.len() == 1)
 }
 
 impl KmerCounts {

@@ -23,6 +23,28 @@ impl KmerCounts {
         (1..=LONGEST).filter(|&k| self.of(k).is_some())
     }
 
+    /// Why the counts may not be all those of one text, in words; none where the totals of the lengths fit together.
+    ///
+    /// A stretch without N has one k-mer less than it has (k-1)-mers. So with each length the total falls by the number of stretches that are as long, and never
+    /// by more than with the length before. Where nothing is before, half of it may be gone.
+    pub fn doubt(&self) -> Option<String> {
+        let totals: Vec<(usize, u64)> =
+            self.lengths().map(|k| (k, self.of(k).unwrap_or_default().iter().sum())).collect();
+        let mut before = None;
+        for pair in totals.windows(2) {
+            let [(k, all), (longer, fewer)] = [pair[0], pair[1]];
+            let fall = (all as f64 - fewer as f64) / (longer - k) as f64;
+            if fall < 0.0 || fall > before.unwrap_or(f64::INFINITY) || before.is_none() && fewer < all / 2 {
+                return Some(format!(
+                    "the counts do not fit together: {all} {k}-mers in all, but {fewer} {longer}-mers; some are left out, or the lengths were counted on \
+                     different genomes (`tatabox count genome.fa -k 1..{LONGEST} -o counts.tsv` counts all of them)"
+                ));
+            }
+            before = Some(fall);
+        }
+        None
+    }
+
     /// Sets the counts of one length, `[4^k]`.
     pub(crate) fn set(&mut self, k: usize, table: Vec<u64>) {
         debug_assert_eq!(table.len(), 1 << (2 * k));

@@ -6,7 +6,10 @@ use super::input::Input;
 use super::malformed;
 use crate::error::{Error, Result};
 
-/// The lines of a whole file, plain or compressed.
+/// The byte order mark of UTF-8.
+const BOM: &[u8] = "\u{feff}".as_bytes();
+
+/// The lines of a whole file, plain or compressed, without a byte order mark.
 pub(crate) struct Lines {
     path: PathBuf,
     text: String,
@@ -22,10 +25,13 @@ impl Lines {
         let path = input.path().to_path_buf();
         let bytes = input.read_all()?;
         let again = "make the file again, or copy it whole";
-        let text = String::from_utf8(bytes).map_err(|error| {
+        let mut text = String::from_utf8(bytes).map_err(|error| {
             let line = 1 + error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|&&b| b == b'\n').count();
             malformed(&path, format!(", line {line}"), format!("{what} as text"), "binary data", "")
         })?;
+        if text.starts_with('\u{feff}') {
+            text.drain(..BOM.len()); // as spreadsheets write it
+        }
         if text.is_empty() {
             return Err(malformed(&path, "", what, "an empty file", again));
         }
@@ -53,12 +59,14 @@ impl Lines {
     }
 }
 
-/// The first bytes of a file, unpacked: a few lines at least, or all there is.
+/// The first bytes of a file, unpacked and without a byte order mark: a few lines at least, or all there is.
 ///
 /// # Errors
 /// The file cannot be read.
 pub(crate) fn head(path: &Path) -> Result<Vec<u8>> {
-    Ok(Input::open(path)?.fill(String::new)?.to_vec())
+    let mut input = Input::open(path)?;
+    let head = input.fill(String::new)?;
+    Ok(head.strip_prefix(BOM).unwrap_or(head).to_vec())
 }
 
 /// A piece of text as an error quotes it: in backticks, its beginning only if it is long.

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
 
 use super::random_mask::{PAPER_BORDERS, scaled_borders};
 use super::solve::{share, solve};
@@ -10,6 +11,7 @@ use super::{
     CorruptionUnit, Learned, Lookup, MaskScores, MaskStrategy, Phase, PmiMask, PmiVocabMask, Rate, Schedule, SpanDraw,
     SpanMask, Strategy, pmi, pmi_vocab,
 };
+use crate::count::LONGEST;
 use crate::error::{Error, Result};
 use crate::pmi::{LENGTHS, Scorer};
 use crate::tokenizer::Tokenizer;
@@ -42,8 +44,9 @@ pub struct MaskConfig {
     pub center_rate: Option<f64>,
     /// How the centre rate follows from the mask rate.
     pub rate: Rate,
-    /// `random-mask`: the order of the phases.
-    pub schedule: Schedule,
+    /// `random-mask`: the order of the phases. Left out: `expanding`, which the other strategies take too and forget: their runs had it written down once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<Schedule>,
     /// `random-mask`: the last step of each phase but the last, in steps of this run. Left out: 30k, 60k, 100k, 150k of 480k, scaled to the run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub borders: Option<Vec<u64>>,
@@ -78,7 +81,7 @@ impl Default for MaskConfig {
             mask_rate: 0.15,
             center_rate: None,
             rate: Rate::default(),
-            schedule: Schedule::default(),
+            schedule: None,
             borders: None,
             spans: None,
             scorer: None,
@@ -165,10 +168,50 @@ impl MaskConfig {
                 self.scorer.get_or_insert_default();
             }
         }
+        if self.strategy == Strategy::RandomMask {
+            self.schedule.get_or_insert_default();
+        } else {
+            self.schedule = None;
+        }
         if self.strategy == Strategy::Pmi {
             self.selection.get_or_insert_default();
             self.permuted.get_or_insert_default();
         }
+    }
+
+    /// The strategy, and what is not by default as it is here, but for the mask rate: `pmi (permuted = true, scorer = ai21)`.
+    pub fn described(&self) -> String {
+        let keys = |mut config: Self| {
+            config.complete();
+            match serde_json::to_value(config) {
+                Ok(Json::Object(keys)) => keys,
+                _ => serde_json::Map::new(), // every key has a JSON form
+            }
+        };
+        let default = keys(Self { strategy: self.strategy, mask_rate: self.mask_rate, ..Self::default() });
+        let shown = |value: &Json| value.as_str().map_or(value.to_string(), str::to_string);
+        let mut own: Vec<String> = (keys(self.clone()).iter())
+            .filter(|&(key, value)| default.get(key) != Some(value))
+            .map(|(key, value)| format!("{key} = {}", shown(value)))
+            .collect();
+        own.sort();
+        if own.is_empty() { self.strategy.to_string() } else { format!("{} ({})", self.strategy, own.join(", ")) }
+    }
+
+    /// The same keys under another strategy and rate, less those that these do not have.
+    pub fn under(&self, strategy: Strategy, rate: Rate) -> Self {
+        let mut config = Self { strategy, rate, ..self.clone() };
+        let has = |key| strategies_with(key).contains(&strategy);
+        config.center_rate = self.center_rate.filter(|_| has("mask.center_rate") && rate == Rate::Paper);
+        config.schedule = self.schedule.filter(|_| has("mask.schedule"));
+        config.borders = self.borders.clone().filter(|_| has("mask.borders"));
+        config.spans = self.spans.clone().filter(|_| has("mask.spans"));
+        config.scorer = self.scorer.filter(|_| has("mask.scorer"));
+        config.scores = self.scores.clone().filter(|_| has("mask.scores"));
+        config.min_count = self.min_count.filter(|_| has("mask.min_count"));
+        config.selection = self.selection.filter(|_| has("mask.selection"));
+        config.permuted = self.permuted.filter(|_| has("mask.permuted"));
+        config
     }
 
     /// True where the strategy needs scores.
@@ -204,19 +247,18 @@ impl MaskConfig {
                 return Err(value_error("mask.center_rate", rate, expected, hint));
             }
         }
-        use Strategy::{Pmi, PmiVocab, RandomMask};
-        let (pmi, learned, random) = (&[Pmi][..], &[Pmi, PmiVocab][..], &[RandomMask][..]);
-        let centers = &[Strategy::Token, Strategy::KmerSpan, RandomMask, Pmi][..];
-        for (key, given, of) in [
-            ("mask.center_rate", self.center_rate.is_some(), centers),
-            ("mask.spans", self.spans.is_some(), random),
-            ("mask.borders", self.borders.is_some(), random),
-            ("mask.scorer", self.scorer.is_some(), learned),
-            ("mask.scores", self.scores.is_some(), learned),
-            ("mask.min_count", self.min_count.is_some(), learned),
-            ("mask.selection", self.selection.is_some(), pmi),
-            ("mask.permuted", self.permuted.is_some(), pmi),
+        for (key, given) in [
+            ("mask.center_rate", self.center_rate.is_some()),
+            ("mask.schedule", self.schedule.is_some_and(|schedule| schedule != Schedule::default())),
+            ("mask.spans", self.spans.is_some()),
+            ("mask.borders", self.borders.is_some()),
+            ("mask.scorer", self.scorer.is_some()),
+            ("mask.scores", self.scores.is_some()),
+            ("mask.min_count", self.min_count.is_some()),
+            ("mask.selection", self.selection.is_some()),
+            ("mask.permuted", self.permuted.is_some()),
         ] {
+            let of = strategies_with(key);
             if given && !of.contains(&self.strategy) {
                 let expected = format!("`mask.strategy = \"{}\"` has none", self.strategy);
                 return Err(value_error(key, "given", &expected, &format!("set `mask.strategy = \"{}\"`", of[0])));
@@ -226,7 +268,7 @@ impl MaskConfig {
             return Err(value_error("mask.min_count", 0, "a word that was never seen has no score", "set 1 or more"));
         }
         let (k, stride) = (tokenizer.k(), tokenizer.stride());
-        if self.is_learned() && (stride != 1 || (self.strategy == Pmi && k == 1)) {
+        if self.is_learned() && (stride != 1 || (self.strategy == Strategy::Pmi && k == 1)) {
             let tokens = if stride != 1 { "tokens side by side" } else { "single bases" };
             let expected = format!("it is for overlapping tokens, and `[tokenizer]` has {tokens}");
             let hint = "set `mask.strategy = \"token\"`";
@@ -252,7 +294,7 @@ impl MaskConfig {
         let spans = self.checked_spans(cover)?;
         let borders = self.checked_borders(spans.len(), total_steps)?;
         let draws: Vec<SpanDraw> = spans.iter().map(|&span| self.draw(span, spans[0])).collect();
-        Ok(SpanMask::random_mask(&draws, self.schedule, &borders, total_steps, seed))
+        Ok(SpanMask::random_mask(&draws, self.schedule.unwrap_or_default(), &borders, total_steps, seed))
     }
 
     fn other_k(&self, got: usize, k: usize) -> Error {
@@ -265,14 +307,16 @@ impl MaskConfig {
         )
     }
 
-    fn other_scores(&self, got: &str) -> Error {
-        let expected = format!("`mask.strategy = \"{}\"` goes by other scores", self.strategy);
-        value_error(
-            "mask.scores",
-            self.named_scores(got),
-            &expected,
-            "leave `mask.scores` out, or give a table of counts",
-        )
+    pub(super) fn other_scores(&self, got: &str) -> Error {
+        let scores = match self.strategy {
+            Strategy::PmiVocab => "a vocabulary of words of 2 to 10 bases",
+            _ => "scores of k-mers of one length",
+        };
+        let expected = format!("`mask.strategy = \"{}\"` goes by {scores}", self.strategy);
+        let hint = format!(
+            "leave `mask.scores` out, or give a table of counts: `tatabox count genome.fa -k 1..{LONGEST} -o counts.tsv`"
+        );
+        value_error("mask.scores", self.named_scores(got), &expected, &hint)
     }
 
     /// What was got, and from where if that is a file.
@@ -297,7 +341,7 @@ impl MaskConfig {
         match &self.borders {
             None if spans - 1 <= PAPER_BORDERS.len() => Ok(scaled_borders(spans - 1, total_steps)),
             // One phase has no border, however many spans it has.
-            None if self.schedule == Schedule::FixedWide => Ok(Vec::new()),
+            None if self.schedule == Some(Schedule::FixedWide) => Ok(Vec::new()),
             None => {
                 let expected = format!("the paper's borders serve up to {} spans", PAPER_BORDERS.len() + 1);
                 let hint = format!("set `mask.borders` to the {} last steps of all phases but the last", spans - 1);
@@ -321,6 +365,18 @@ impl MaskConfig {
 pub(super) fn default_spans(cover: u32) -> Vec<u32> {
     let base = cover + cover % 2;
     (0..5).map(|wider| base + 2 * wider).collect()
+}
+
+/// The strategies that have a key which not all have.
+fn strategies_with(key: &str) -> &'static [Strategy] {
+    use Strategy::{KmerSpan, Pmi, PmiVocab, RandomMask, Token};
+    match key {
+        "mask.center_rate" => &[Token, KmerSpan, RandomMask, Pmi],
+        "mask.schedule" | "mask.spans" | "mask.borders" => &[RandomMask],
+        "mask.scorer" | "mask.scores" | "mask.min_count" => &[Pmi, PmiVocab],
+        "mask.selection" | "mask.permuted" => &[Pmi],
+        _ => &[Token, KmerSpan, RandomMask, Pmi, PmiVocab],
+    }
 }
 
 fn value_error(key: &str, got: impl fmt::Display, expected: &str, hint: &str) -> Error {
@@ -365,6 +421,8 @@ mod tests {
                 "`mask.center_rate` is 0.1, but `mask.rate = \"constant\"` derives it",
             ),
             (r#"{"spans": [6, 8]}"#, "`mask.spans` is given, but `mask.strategy = \"kmer-span\"` has none"),
+            (r#"{"schedule": "fixed-wide"}"#, "`mask.schedule` is given, but `mask.strategy = \"kmer-span\"` has none"),
+            (r#"{"strategy": "pmi", "schedule": "shuffled"}"#, "`mask.schedule` is given, but"),
             (r#"{"strategy": "random-mask", "spans": [6, 7]}"#, "`mask.spans` is [6, 7], but spans are even"),
             (r#"{"strategy": "random-mask", "spans": []}"#, "`mask.spans` is [], but"),
             (r#"{"strategy": "random-mask", "spans": [8, 6]}"#, "`mask.spans` is [8, 6], but"),
@@ -394,7 +452,7 @@ mod tests {
             strategy: Strategy::RandomMask,
             borders: Some(vec![10, 20]),
             spans: Some(vec![6, 8, 10]),
-            schedule: Schedule::FixedWide,
+            schedule: Some(Schedule::FixedWide),
             corruption_unit: CorruptionUnit::Span,
             ..MaskConfig::default()
         };
@@ -404,12 +462,74 @@ mod tests {
     }
 
     #[test]
+    fn a_description_names_what_is_not_the_default() {
+        for (text, described) in [
+            ("{}", "kmer-span"),
+            (r#"{"mask_rate": 0.3, "schedule": "expanding"}"#, "kmer-span"),
+            (
+                r#"{"corruption_unit": "span", "rate": "constant"}"#,
+                "kmer-span (corruption_unit = span, rate = constant)",
+            ),
+            (r#"{"strategy": "random-mask", "schedule": "expanding"}"#, "random-mask"),
+            (
+                r#"{"strategy": "random-mask", "schedule": "shuffled", "spans": [6, 8]}"#,
+                "random-mask (schedule = shuffled, spans = [6,8])",
+            ),
+            (
+                r#"{"strategy": "pmi", "scorer": "eq1", "permuted": false, "selection": "paper", "scores": "genome"}"#,
+                "pmi",
+            ),
+            (
+                r#"{"strategy": "pmi", "scorer": "ai21", "permuted": true, "selection": "position-bug"}"#,
+                "pmi (permuted = true, scorer = ai21, selection = position-bug)",
+            ),
+            (r#"{"strategy": "pmi-vocab", "scores": "mine.tsv"}"#, "pmi-vocab (scores = mine.tsv)"),
+        ] {
+            let mut config: MaskConfig = serde_json::from_str(text).unwrap();
+            assert_eq!(config.described(), described);
+            config.complete();
+            assert_eq!(config.described(), described, "as a run has it");
+        }
+    }
+
+    #[test]
+    fn under_another_strategy_only_its_keys_are_left() {
+        let all = MaskConfig {
+            center_rate: Some(0.02),
+            schedule: Some(Schedule::Shuffled),
+            borders: Some(vec![9]),
+            spans: Some(vec![6, 8]),
+            scorer: Some(Scorer::Ai21),
+            scores: Some("mine.tsv".into()),
+            min_count: Some(5),
+            selection: Some(Lookup::PositionBug),
+            permuted: Some(true),
+            mask_rate: 0.2,
+            corruption_unit: CorruptionUnit::Span,
+            ..MaskConfig::default()
+        };
+        for name in Strategy::NAMES {
+            for rate in [Rate::Paper, Rate::Constant] {
+                let config = all.under(name.parse().unwrap(), rate);
+                config.check(&tokenizer()).unwrap();
+                assert_eq!((config.mask_rate, config.corruption_unit), (0.2, CorruptionUnit::Span));
+            }
+        }
+        let (pmi, random) = (all.under(Strategy::Pmi, Rate::Paper), all.under(Strategy::RandomMask, Rate::Constant));
+        assert_eq!((pmi.scorer, pmi.permuted, pmi.center_rate), (all.scorer, all.permuted, all.center_rate));
+        assert_eq!((random.schedule, &random.spans, random.center_rate), (all.schedule, &all.spans, None));
+    }
+
+    #[test]
     fn the_shortest_span_is_k_rounded_up_to_even() {
         for (cover, spans) in
             [(1, [2, 4, 6, 8, 10]), (3, [4, 6, 8, 10, 12]), (6, [6, 8, 10, 12, 14]), (7, [8, 10, 12, 14, 16])]
         {
-            let config =
-                MaskConfig { strategy: Strategy::RandomMask, schedule: Schedule::FixedWide, ..MaskConfig::default() };
+            let config = MaskConfig {
+                strategy: Strategy::RandomMask,
+                schedule: Some(Schedule::FixedWide),
+                ..MaskConfig::default()
+            };
             let phases = config.phases(&tokenizer_of(cover), 100, 0).unwrap();
             assert_eq!(phases[0].spans, spans);
             let first = SpanDraw::new(spans[0], 0.15 / f64::from(spans[0]));

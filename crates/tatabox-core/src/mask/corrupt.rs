@@ -9,6 +9,9 @@ use crate::rng::SeededRng;
 use crate::tokenizer::{MASK, Tokenizer, Tokens};
 use crate::units::{TokenId, TokenPos};
 
+/// The chance that a selected token, or run, stays as it is.
+pub(super) const KEPT: f64 = 0.1;
+
 /// What is drawn together into 80/10/10.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]

@@ -3,6 +3,8 @@
 //! Overlapping tokens share their bases, so m selected neighbours hide m-k+1 bases, not m+k-1. All selected tokens count as not visible, those that
 //! the 10 % rule keeps or replaces too: a reader cannot tell them from the others. A visible `[UNK]` spells out nothing.
 
+use super::CorruptionUnit;
+use super::corrupt::KEPT;
 use crate::tokenizer::{SPECIALS, Tokenizer};
 use crate::units::{TokenId, TokenPos};
 
@@ -70,6 +72,42 @@ impl Hidden {
         self.before[start + self.k] - self.before[start]
     }
 
+    /// The chance that the 80/10/10 draw keeps tokens which, together with the visible ones, spell out the whole answer at a selected position: what can
+    /// be read in the model's input, if by a reader who trusts what is kept and passes over what is replaced. `selected` is what made these hidden bases.
+    pub(super) fn readable(&self, position: TokenPos, selected: &[TokenPos], unit: CorruptionUnit) -> f64 {
+        let (at, reach) = (position.index() - 1, (self.k - 1) / self.stride);
+        let start = at * self.stride;
+        let last = (self.bases() - self.k) / self.stride;
+        // `chances[age]`: that the last kept token lies `age` tokens behind, and every hidden base so far was spelt out; the last place is for none in reach.
+        let mut chances = vec![0.0; reach + 2];
+        chances[reach + 1] = 1.0;
+        let mut in_run = false;
+        for index in at.saturating_sub(reach)..=(at + reach).min(last) {
+            let is_selected = selected.binary_search(&TokenPos(index as u32 + 1)).is_ok();
+            let mut next = vec![0.0; reach + 2];
+            for (age, chance) in chances.iter().enumerate() {
+                let kept = match (is_selected, in_run && unit == CorruptionUnit::Span) {
+                    (false, _) => 0.0,
+                    (true, false) => KEPT,
+                    (true, true) => f64::from(u8::from(age == 0)), // as the token before, which is of the same run
+                };
+                next[0] += chance * kept;
+                next[(age + 1).min(reach + 1)] += chance * (1.0 - kept);
+            }
+            (chances, in_run) = (next, is_selected);
+            // No later token covers this one's first `stride` bases.
+            let own = index * self.stride;
+            let end = if index == last { own + self.k } else { own + self.stride };
+            for base in (own.max(start)..end.min(start + self.k)).filter(|&base| self.is_hidden(base)) {
+                let (covers, older) = chances.split_at_mut(reach + 1);
+                older.fill(0.0);
+                let past = |age: &usize| base - own + age * self.stride >= self.k;
+                (0..covers.len()).filter(past).for_each(|age| covers[age] = 0.0);
+            }
+        }
+        chances.iter().sum()
+    }
+
     /// The hidden bases of each run of neighbouring selected tokens, in order: they add up to all hidden bases.
     pub(super) fn by_run<'a>(&'a self, selected: &'a [TokenPos]) -> impl Iterator<Item = u32> + 'a {
         let mut counted = 0; // runs with nothing but `[UNK]` between them share bases, which belong to the first
@@ -130,6 +168,30 @@ mod tests {
             for &position in &selected {
                 let own = (0..hidden.bases()).filter(|&base| covers(position.0, base) && is_hidden(base)).count();
                 prop_assert_eq!(hidden.of(position) as usize, own);
+            }
+            // The chance, summed over all draws of what is kept; units are few enough.
+            for unit in [CorruptionUnit::Token, CorruptionUnit::Span] {
+                let begins = |at: usize| at == 0 || unit == CorruptionUnit::Token || selected[at - 1].0 + 1 < selected[at].0;
+                let units: Vec<u32> =
+                    (0..selected.len()).scan(0, |units, at| { *units += u32::from(begins(at)); Some(*units - 1) }).collect();
+                let all = units.last().map_or(0, |last| last + 1);
+                if all > 10 {
+                    continue;
+                }
+                for &position in &selected {
+                    let chance = |draw: u32| {
+                        let is_kept = |base: usize| {
+                            selected.iter().zip(&units).any(|(kept, unit)| draw >> unit & 1 == 1 && covers(kept.0, base))
+                        };
+                        let own = (0..hidden.bases()).filter(|&base| covers(position.0, base));
+                        let read = own.filter(|&base| is_hidden(base)).all(is_kept);
+                        let kept = draw.count_ones() as i32;
+                        if read { 0.1f64.powi(kept) * 0.9f64.powi(all as i32 - kept) } else { 0.0 }
+                    };
+                    let expected: f64 = (0..1 << all).map(chance).sum();
+                    let got = hidden.readable(position, &selected, unit);
+                    prop_assert!((got - expected).abs() < 1e-12, "{:?}, {}: {} {}", position, unit, got, expected);
+                }
             }
             prop_assert_eq!(hidden.by_run(&selected).sum::<u32>(), hidden.total());
             prop_assert_eq!(hidden.total() as usize, (0..hidden.bases()).filter(|&base| is_hidden(base)).count());

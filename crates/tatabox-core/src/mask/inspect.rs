@@ -5,7 +5,7 @@ use std::fmt::{self, Write};
 
 use serde::Serialize;
 
-use super::{Hidden, MaskStrategy, Selection};
+use super::{Hidden, MaskConfig, MaskStrategy, Selection};
 use crate::rng::{Purpose, SeededRng};
 use crate::tokenizer::{Tokenizer, Tokens};
 use crate::units::{TokenId, TokenPos};
@@ -20,6 +20,8 @@ const DRAWN: usize = 600;
 pub struct MaskReport {
     /// The strategy's name.
     pub strategy: String,
+    /// The strategy with what its recipe changes of the defaults, as of [`MaskConfig::described`].
+    pub described: String,
     /// The step it was asked for.
     pub step: u64,
     /// What is drawn at this step, in words.
@@ -48,30 +50,43 @@ pub struct MaskReport {
     pub leaked_tokens: u64,
     /// `leaked_tokens` over `masked_tokens`; 0 where there were none.
     pub leak: f64,
+    /// As `leak`, in the model's input: the selected tokens that the 80/10/10 draw keeps are visible too. The mean over all draws, not one of them.
+    pub input_leak: f64,
     /// The first sequence in which something was selected, drawn as text; empty where there is none.
     pub drawing: String,
 }
 
-/// Selects tokens in every sequence of base codes, as a run with this seed would at this step, and counts.
+/// Selects tokens in every sequence of base codes, as a run with this seed would at this step, and counts. The strategy is that of `config`, which says
+/// how the selected tokens are hidden.
 ///
 /// # Examples
 /// ```
 /// use tatabox_core::mask::{MaskConfig, inspect::inspect};
 /// use tatabox_core::tokenizer::{Tokenizer, TokenizerConfig};
 /// let tokenizer = Tokenizer::new(TokenizerConfig::default())?;
-/// let strategy = MaskConfig::default().build(&tokenizer, 1_000, 0, None)?;
-/// let report = inspect(&*strategy, &tokenizer, vec![vec![0; 515]; 100], 1, 0);
+/// let config = MaskConfig::default();
+/// let strategy = config.build(&tokenizer, 1_000, 0, None)?;
+/// let report = inspect(&*strategy, &config, &tokenizer, vec![vec![0; 515]; 100], 1, 0);
 /// assert_eq!(report.tokens, 51_000);
 /// assert_eq!(report.leak, 0.0); // a span of six 6-mers hides one base of each of them
+/// assert!((0.4..0.47).contains(&report.input_leak)); // which one kept token of the six shows: 1 - 0.9^6, less where spans overlap
 /// # Ok::<(), tatabox_core::Error>(())
 /// ```
-pub fn inspect<S>(strategy: &dyn MaskStrategy, tokenizer: &Tokenizer, sequences: S, step: u64, seed: u64) -> MaskReport
+pub fn inspect<S>(
+    strategy: &dyn MaskStrategy,
+    config: &MaskConfig,
+    tokenizer: &Tokenizer,
+    sequences: S,
+    step: u64,
+    seed: u64,
+) -> MaskReport
 where
     S: IntoIterator,
     S::Item: AsRef<[u8]>,
 {
     let mut report = MaskReport {
         strategy: strategy.name().into(),
+        described: config.described(),
         step,
         drawn: strategy.phase(step).drawn.clone(),
         sequences: 0,
@@ -86,9 +101,11 @@ where
         hidden_bases: 0,
         leaked_tokens: 0,
         leak: 0.0,
+        input_leak: 0.0,
         drawing: String::new(),
     };
     let (mut tokens, mut selection) = (Tokens::default(), Selection::default());
+    let mut readable = 0.0;
     for (index, codes) in sequences.into_iter().enumerate() {
         tokenizer.encode(codes.as_ref(), &mut tokens);
         let mut rng = SeededRng::new(seed, Purpose::Select, step, index as u64);
@@ -104,6 +121,8 @@ where
         report.bases += hidden.bases() as u64;
         report.hidden_bases += u64::from(hidden.total());
         report.leaked_tokens += selection.positions.iter().filter(|&&position| hidden.of(position) == 0).count() as u64;
+        let chance = |&position| hidden.readable(position, &selection.positions, config.corruption_unit);
+        readable += selection.positions.iter().map(chance).sum::<f64>();
         for span in &selection.spans {
             *report.spans.entry(span.end.0 - span.start.0).or_default() += 1;
         }
@@ -116,6 +135,7 @@ where
     }
     report.mask_rate = share(report.masked_tokens, report.tokens);
     report.leak = share(report.leaked_tokens, report.masked_tokens);
+    report.input_leak = if report.masked_tokens == 0 { 0.0 } else { readable / report.masked_tokens as f64 };
     report
 }
 
@@ -163,7 +183,7 @@ fn draw(tokenizer: &Tokenizer, ids: &[TokenId], codes: &[u8], selection: &Select
 impl fmt::Display for MaskReport {
     /// The report as text, the drawing last.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "strategy         {}, step {}", self.strategy, self.step)?;
+        writeln!(f, "strategy         {}, step {}", self.described, self.step)?;
         writeln!(f, "drawn            {}", self.drawn)?;
         writeln!(f, "sequences        {}, nothing selected in {}", self.sequences, self.empty_sequences)?;
         writeln!(f, "masked tokens    {} of {}: {:.2} %", self.masked_tokens, self.tokens, 100.0 * self.mask_rate)?;
@@ -173,6 +193,11 @@ impl fmt::Display for MaskReport {
             f,
             "leak             {:.2} % of the masked tokens can be read off their visible neighbours",
             100.0 * self.leak
+        )?;
+        writeln!(
+            f,
+            "input leak       {:.2} % in the model's input, where the 80/10/10 corruption keeps some of them visible",
+            100.0 * self.input_leak
         )?;
         for (title, counts) in [
             ("spans as drawn, in tokens", &self.spans),
@@ -202,7 +227,7 @@ impl fmt::Display for MaskReport {
 mod tests {
     use super::*;
     use crate::mask::tests::tokenizer;
-    use crate::mask::{MaskConfig, Phase, Span, SpanDraw, SpanMask, Strategy};
+    use crate::mask::{Corruption, CorruptionUnit, Masked, Phase, Span, SpanDraw, SpanMask, Strategy, corrupt};
 
     fn sequences(count: u64, bases: usize) -> Vec<Vec<u8>> {
         let sequence = |index| {
@@ -210,6 +235,12 @@ mod tests {
             (0..bases).map(|_| rng.below(4) as u8).collect()
         };
         (0..count).map(sequence).collect()
+    }
+
+    /// The report of step 1 and seed 0.
+    fn inspected(strategy: &dyn MaskStrategy, unit: CorruptionUnit, sequences: Vec<Vec<u8>>) -> MaskReport {
+        let config = MaskConfig { corruption_unit: unit, ..MaskConfig::default() };
+        inspect(strategy, &config, &tokenizer(), sequences, 1, 0)
     }
 
     const NONE: Phase = Phase { first_step: 1, spans: Vec::new(), mask_rate: 0.0, drawn: String::new() };
@@ -236,21 +267,65 @@ mod tests {
         // Alone, a 6-mer is read off its neighbours unless it is the first or the last.
         let token = MaskConfig { strategy: Strategy::Token, mask_rate: 0.01, ..MaskConfig::default() };
         let report =
-            inspect(&*token.build(&tokenizer(), 100, 0, None).unwrap(), &tokenizer(), sequences(200, 515), 1, 0);
+            inspected(&*token.build(&tokenizer(), 100, 0, None).unwrap(), CorruptionUnit::Token, sequences(200, 515));
         assert!(report.leak > 0.98, "{}", report.leak);
-        let report = inspect(&SpanMask::kmer_span(SpanDraw::new(6, 0.025)), &tokenizer(), sequences(200, 515), 1, 0);
+        let spans = |tokens, rate| SpanMask::kmer_span(SpanDraw::new(tokens, rate));
+        let report = inspected(&spans(6, 0.025), CorruptionUnit::Token, sequences(200, 515));
         assert_eq!(report.leaked_tokens, 0);
         assert!((report.mask_rate - 0.14).abs() < 0.01);
         // A span of five hides nothing, away from the ends.
-        let report = inspect(&SpanMask::kmer_span(SpanDraw::new(5, 0.0005)), &tokenizer(), sequences(400, 515), 1, 0);
+        let report = inspected(&spans(5, 0.0005), CorruptionUnit::Token, sequences(400, 515));
         assert!(report.leak > 0.9, "{}", report.leak);
+    }
+
+    #[test]
+    fn a_kept_token_of_six_gives_the_base_away_and_a_kept_run_only_itself() {
+        let leak = |m: u32, unit| {
+            inspected(&Fixed((20..20 + m).map(TokenPos).collect(), [NONE]), unit, sequences(3, 60)).input_leak
+        };
+        assert!((leak(6, CorruptionUnit::Token) - (1.0 - 0.9f64.powi(6))).abs() < 1e-12);
+        // Two bases: the outer tokens have one each, the five between them have both, which one of these shows, or both outer ones do.
+        let both = 1.0 - 2.0 * 0.9f64.powi(6) + 0.9f64.powi(7);
+        let seven = (2.0 * (1.0 - 0.9f64.powi(6)) + 5.0 * both) / 7.0;
+        assert!((leak(7, CorruptionUnit::Token) - seven).abs() < 1e-12);
+        assert!((leak(5, CorruptionUnit::Token) - 1.0).abs() < 1e-12);
+        for m in [6, 7, 14] {
+            assert!((leak(m, CorruptionUnit::Span) - 0.1).abs() < 1e-12);
+        }
+    }
+
+    #[test]
+    fn the_expected_leak_is_that_of_many_corrupted_inputs() {
+        let (tokenizer, strategy) = (tokenizer(), SpanMask::kmer_span(SpanDraw::new(6, 0.025)));
+        for unit in [CorruptionUnit::Token, CorruptionUnit::Span] {
+            let sequences = sequences(300, 515);
+            let corruption = Corruption::new(&tokenizer, unit, false);
+            let (mut tokens, mut masked) = (Tokens::default(), Masked::default());
+            let (mut read, mut all) = (0, 0);
+            for (index, codes) in sequences.iter().enumerate() {
+                tokenizer.encode(codes, &mut tokens);
+                let mut rng = SeededRng::new(0, Purpose::Select, 1, index as u64);
+                let selection = strategy.select(&tokens, 1, &mut rng);
+                let mut rng = SeededRng::new(0, Purpose::Corrupt, 1, index as u64);
+                corrupt(&tokens, &selection, &corruption, &mut rng, &mut masked);
+                // What is not as it was is hidden; one of 4096 random tokens is the true one.
+                let changed = |position: &TokenPos| masked.input_ids[position.index()] != tokens.ids[position.index()];
+                let hidden: Vec<TokenPos> = selection.positions.iter().copied().filter(changed).collect();
+                let hidden = Hidden::new(&tokenizer, &tokens.ids, &hidden);
+                read += selection.positions.iter().filter(|&&position| hidden.of(position) == 0).count();
+                all += selection.positions.len();
+            }
+            let expected = inspected(&strategy, unit, sequences).input_leak;
+            let drawn = read as f64 / all as f64;
+            assert!((drawn - expected).abs() < 0.02, "{unit}: drawn {drawn}, expected {expected}");
+        }
     }
 
     #[test]
     fn m_tokens_in_a_row_hide_m_minus_five_bases_of_six_mers() {
         for (m, bases) in [(6, 1), (8, 3), (10, 5), (11, 6), (12, 7), (14, 9)] {
             let fixed = Fixed((20..20 + m).map(TokenPos).collect(), [NONE]);
-            let report = inspect(&fixed, &tokenizer(), sequences(3, 60), 1, 0);
+            let report = inspected(&fixed, CorruptionUnit::Token, sequences(3, 60));
             assert_eq!((report.hidden_bases, report.runs[&m]), (3 * bases, 3), "m = {m}");
             assert_eq!((&report.spans, &report.hidden_by_run), (&report.runs, &BTreeMap::from([(bases as u32, 3)])));
             assert_eq!((report.sequences, report.tokens, report.bases), (3, 165, 180));
@@ -260,7 +335,8 @@ mod tests {
     #[test]
     fn draws_one_sequence_with_its_spans_and_hidden_bases() {
         let fixed = Fixed((4..11).map(TokenPos).collect(), [NONE]);
-        let report = inspect(&fixed, &tokenizer(), [[0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1]], 1, 0);
+        let codes = vec![0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1];
+        let report = inspected(&fixed, CorruptionUnit::Token, vec![codes]);
         assert_eq!(
             report.drawing,
             "bases      0  ATCGATCGATCGATCGAT\n\
@@ -273,7 +349,8 @@ mod tests {
 
     #[test]
     fn nothing_to_see_gives_zeros() {
-        let report = inspect(&SpanMask::kmer_span(SpanDraw::new(6, 0.025)), &tokenizer(), Vec::<Vec<u8>>::new(), 1, 0);
-        assert_eq!((report.mask_rate, report.leak, report.drawing.as_str()), (0.0, 0.0, ""));
+        let report =
+            inspected(&SpanMask::kmer_span(SpanDraw::new(6, 0.025)), CorruptionUnit::Token, Vec::<Vec<u8>>::new());
+        assert_eq!((report.mask_rate, report.leak, report.input_leak, report.drawing.as_str()), (0.0, 0.0, 0.0, ""));
     }
 }

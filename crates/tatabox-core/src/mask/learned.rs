@@ -7,8 +7,7 @@ use std::path::Path;
 use super::{MaskConfig, MaskVocabulary, Strategy};
 use crate::count::{KmerCounts, LONGEST};
 use crate::error::{Error, Result};
-use crate::io::input::Input;
-use crate::pmi::{PmiTable, Threshold};
+use crate::pmi::{PmiTable, Threshold, is_table, length_of_all};
 use crate::tokenizer::Tokens;
 
 /// The scores that a strategy goes by.
@@ -53,13 +52,15 @@ impl MaskScores {
         Ok(Self::Table(permuted(table, config, seed)))
     }
 
-    /// Scores from a file that a recipe names: counts of k-mers, which are then scored, or what [`MaskScores::write`] wrote.
+    /// Scores from a file that a recipe names: counts of k-mers, which are then scored, or what [`MaskScores::write`] wrote. With them the
+    /// [doubts](KmerCounts::doubt) about the counts.
     ///
     /// # Errors
     /// The file cannot be read or is none of these, is of another k, or is scored already where the recipe says how to score it.
-    pub fn of_file(config: &MaskConfig, path: &Path, k: usize, seed: u64) -> Result<Self> {
-        if !is_scored(path)? {
-            return Self::of_counts(config, &KmerCounts::read(path)?, k, seed);
+    pub fn of_file(config: &MaskConfig, path: &Path, k: usize, seed: u64) -> Result<(Self, Option<String>)> {
+        if !is_table(path)? {
+            let counts = KmerCounts::read(path)?;
+            return Ok((Self::of_counts(config, &counts, k, seed)?, counts.doubt()));
         }
         let given = [
             ("mask.min_count", config.min_count.map(|least| least.to_string())),
@@ -75,10 +76,17 @@ impl MaskScores {
                 });
             }
         }
-        Ok(match Self::read(config.strategy, path)? {
+        // A table of `tatabox pmi` has the columns of a vocabulary, and would be taken for one whose words all have one length.
+        if config.strategy == Strategy::PmiVocab
+            && let Some(k) = length_of_all(path)?
+        {
+            return Err(config.other_scores(&format!("scores of {k}-mers only")));
+        }
+        let scores = match Self::read(config.strategy, path)? {
             Self::Table(table) => Self::Table(permuted(table, config, seed)),
             vocabulary => vocabulary,
-        })
+        };
+        Ok((scores, None))
     }
 
     /// Reads the scores of a run, as they are.
@@ -135,12 +143,6 @@ fn in_recipe(error: Error) -> Error {
         Error::Data { what, hint } => Error::Data { what, hint: hint.replace("--min-count", "mask.min_count") },
         other => other,
     }
-}
-
-/// True for a table of scores, false for one of counts.
-fn is_scored(path: &Path) -> Result<bool> {
-    let mut input = Input::open(path)?;
-    Ok(input.fill(String::new)?.starts_with(b"kmer\tcount\tpmi"))
 }
 
 #[cfg(test)]
@@ -288,7 +290,7 @@ mod tests {
         let pmi = config(Strategy::Pmi);
         MaskScores::of_counts(&pmi, &counts, 5, 1).unwrap().write(&path).unwrap();
         let named = MaskConfig { scores: Some(path.display().to_string()), ..pmi.clone() };
-        let scores = MaskScores::of_file(&named, &path, 6, 1).unwrap();
+        let (scores, _) = MaskScores::of_file(&named, &path, 6, 1).unwrap();
         let learned = Learned { scores: &scores, sample: &[] };
         let refused = |config: &MaskConfig, learned| config.build(&tokenizer(), 100, 1, learned).err().unwrap();
         let error = refused(&named, Some(learned));
@@ -304,7 +306,21 @@ mod tests {
         let vocabulary = MaskScores::of_counts(&config(Strategy::PmiVocab), &counts, 6, 1).unwrap();
         vocabulary.write(&path).unwrap();
         assert!(MaskScores::of_file(&pmi, &path, 6, 1).is_err());
-        assert_eq!(MaskScores::of_file(&config(Strategy::PmiVocab), &path, 6, 1).unwrap(), vocabulary);
+        let vocab = MaskConfig { scores: Some("six.tsv".into()), ..config(Strategy::PmiVocab) };
+        assert_eq!(MaskScores::of_file(&vocab, &path, 6, 1).unwrap(), (vocabulary, None));
+        // Whether some of its k-mers have no rank (`NA`) or all have one.
+        for min_count in [1, 100] {
+            let scored = MaskConfig { min_count: Some(min_count), ..pmi.clone() };
+            MaskScores::of_counts(&scored, &counts, 6, 1).unwrap().write(&path).unwrap();
+            let error = MaskScores::of_file(&vocab, &path, 6, 1).unwrap_err();
+            assert!(error.is_usage(), "{error}");
+            assert_eq!(
+                error.to_string(),
+                "`mask.scores` is `six.tsv`, scores of 6-mers only, but `mask.strategy = \"pmi-vocab\"` goes by a vocabulary of \
+                 words of 2 to 10 bases"
+            );
+            assert!(error.hint().unwrap().contains("`tatabox count genome.fa -k 1..10 -o counts.tsv`"), "{error:?}");
+        }
     }
 
     #[test]
@@ -318,7 +334,8 @@ mod tests {
             MaskConfig { permuted: Some(true), ..config(Strategy::Pmi) },
             config(Strategy::PmiVocab),
         ] {
-            let from_file = MaskScores::of_file(&config, &path, 6, 9).unwrap();
+            let (from_file, doubt) = MaskScores::of_file(&config, &path, 6, 9).unwrap();
+            assert_eq!(doubt, None);
             assert_eq!(from_file, MaskScores::of_counts(&config, &counts, 6, 9).unwrap());
             // What a run stores is what it used, also where it is shuffled.
             let stored = folder.path().join("pmi.tsv");

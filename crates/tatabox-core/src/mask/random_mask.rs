@@ -72,7 +72,7 @@ mod tests {
     }
 
     fn build(schedule: Schedule, total_steps: u64, seed: u64) -> Box<dyn MaskStrategy> {
-        let config = MaskConfig { strategy: Strategy::RandomMask, schedule, ..MaskConfig::default() };
+        let config = MaskConfig { strategy: Strategy::RandomMask, schedule: Some(schedule), ..MaskConfig::default() };
         config.build(&tokenizer(), total_steps, seed, None).unwrap()
     }
 

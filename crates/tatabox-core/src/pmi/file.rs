@@ -23,7 +23,7 @@ const AGAIN: &str = "the table is torn or was changed; make it again with `tatab
 /// # Errors
 /// The file cannot be read.
 pub fn is_table(path: &Path) -> Result<bool> {
-    Ok(!is_pipe(path) && head(path)?.starts_with(b"kmer\tcount\t"))
+    Ok(!is_pipe(path) && head(path)?.starts_with(b"kmer\tcount\tpmi"))
 }
 
 /// The rows below the header, each with its line and its columns as [`HEADER`] names them. `header_hint` is for a file that is none of ours, `row_hint` for
@@ -42,6 +42,17 @@ pub(crate) fn score_rows<'a>(
         let wrong = || lines.wrong(at, "five columns", format!("{}: {}", fields.len(), quoted(line)), row_hint);
         Some(fields.as_slice().try_into().map(|columns| (at, columns)).map_err(|_| wrong()))
     })
+}
+
+/// The length that all words of a table of scores have; none where they have several, or a line is not as it ought to be.
+///
+/// # Errors
+/// The file cannot be read.
+pub(crate) fn length_of_all(path: &Path) -> Result<Option<usize>> {
+    let lines = Lines::read(path, "scores of k-mers")?;
+    let mut lengths = score_rows(&lines, HINT, AGAIN).map(|row| row.ok().map(|(_, [word, ..])| word.len()));
+    let first = lengths.next().flatten();
+    Ok(first.filter(|_| lengths.all(|length| length == first)))
 }
 
 impl PmiTable {

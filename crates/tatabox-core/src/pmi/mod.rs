@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use crate::names::named;
 pub use compare::{Comparison, Overlap};
 pub use file::is_table;
-pub(crate) use file::{HEADER, score_rows};
+pub(crate) use file::{HEADER, length_of_all, score_rows};
 pub use motif::{MotifKmer, MotifRanks, Rule};
 pub use table::{PmiRow, PmiTable};
 

@@ -260,8 +260,29 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn any_word_has_ranks_or_an_error(motif in "[ACGTNRYSWKMBDHVacgtnrysx.é]{0,14}") {
-            let ranks = table().motif(&motif);
-            proptest::prop_assert!(ranks.is_ok_and(|ranks| ranks.kmers.len() <= MOST && !ranks.core.is_empty()) || table().motif(&motif).is_err());
+            if let Ok(ranks) = table().motif(&motif) {
+                let bases = ranks.core.len();
+                match ranks.rule {
+                    Rule::Windows => proptest::prop_assert!(bases >= 6 && (1..=MOST).contains(&ranks.kmers.len())),
+                    Rule::Contained => proptest::prop_assert!((1..6).contains(&bases) && ranks.kmers.len() <= BEST),
+                }
+            }
+        }
+
+        #[test]
+        fn a_word_of_bases_alone_has_ranks(motif in "[ACGT]{1,14}") {
+            let ranks = table().motif(&motif).unwrap();
+            proptest::prop_assert_eq!(&ranks.core, &motif);
+            let mut windows: Vec<&str> = (0..(motif.len() + 1).saturating_sub(6)).map(|at| &motif[at..at + 6]).collect();
+            windows.sort_unstable();
+            windows.dedup();
+            if motif.len() >= 6 {
+                let mut found: Vec<&str> = ranks.kmers.iter().map(|of| of.kmer.as_str()).collect();
+                found.sort_unstable();
+                proptest::prop_assert_eq!(found, windows);
+            } else {
+                proptest::prop_assert!(ranks.kmers.iter().all(|of| of.kmer.contains(&motif) && of.rank.is_some()));
+            }
         }
     }
 }

@@ -102,7 +102,7 @@ impl Record {
         top.finish()?;
         let arms = parts.into_iter().map(|(name, settings)| {
             Arm::new(&name, Settings::empty(), &format!("{}, [arms.{name}]", path.display()))?;
-            let config = RunConfig::resolve(settings).map_err(|error| in_arm(error, &name))?;
+            let config = RunConfig::stored(settings).map_err(|error| in_arm(error, &name))?;
             Ok(ResolvedArm { name, config })
         });
         let arms: Vec<ResolvedArm> = arms.collect::<Result<_>>()?;
@@ -110,7 +110,7 @@ impl Record {
             return Err(wrong("at least one arm and one seed", "none".to_string()));
         }
         // A comparison of before this was recorded: its arms differ in what they set, and in nothing else.
-        let common = if common.given().next().is_none() { arms[0].config.clone() } else { RunConfig::resolve(common)? };
+        let common = if common.given().next().is_none() { arms[0].config.clone() } else { RunConfig::stored(common)? };
         let design = Design::recorded(arms, seeds, against, common, &path.display().to_string())?;
         Ok(Self { design, frozen, files })
     }

@@ -74,6 +74,41 @@ fn jellyfishs_dumps_are_read_in_both_forms() {
 }
 
 #[test]
+fn a_byte_order_mark_is_passed_over() {
+    let counts = counts(1..=2, Strands::Forward);
+    let (_folder, path) = file("");
+    counts.write(&path).unwrap();
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert!(read(&format!("\u{feff}{text}")).unwrap() == counts);
+}
+
+#[test]
+fn counts_that_are_cut_or_of_several_texts_are_doubted() {
+    let all = counts(1..=4, Strands::Forward);
+    assert_eq!(all.doubt(), None);
+    assert_eq!(counts(3..=3, Strands::Forward).doubt(), None);
+    // 30 % of the 3-mers left out; cut after 50 lines; the 4-mers of a longer text.
+    let thinned = read(&dump(&counts(1..=3, Strands::Forward), true, |kmer, k| k < 3 || kmer % 10 >= 3)).unwrap();
+    let doubt = thinned.doubt().unwrap();
+    assert!(doubt.starts_with("the counts do not fit together: 4999 2-mers in all, but 3"), "{doubt}");
+    let text: Vec<String> = dump(&all, true, |_, _| true).lines().take(50).map(str::to_string).collect();
+    assert!(read(&(text.join("\n") + "\n")).unwrap().doubt().is_some());
+    let mut mixed = all.clone();
+    mixed.set(4, all.of(4).unwrap().iter().map(|count| count * 2).collect());
+    assert!(mixed.doubt().unwrap().contains("4998 3-mers in all, but 9994 4-mers"));
+    // Two lengths alone: more than half of them are gone.
+    let mut two = counts(1..=2, Strands::Forward);
+    two.set(2, all.of(2).unwrap().iter().map(|count| count / 3).collect());
+    assert!(two.doubt().is_some());
+    // Many short contigs lose a k-mer each with every length, until they are too short.
+    let codes = codes();
+    let contigs: Vec<&[u8]> = codes.chunks(7).chain(codes.chunks(30)).collect();
+    for strands in [Strands::Forward, Strands::Both] {
+        assert_eq!(count_sequences(&contigs, 1..=10, strands).unwrap().doubt(), None);
+    }
+}
+
+#[test]
 fn a_dump_of_canonical_kmers_is_spread_over_both_strands() {
     let both = counts(1..=6, Strands::Both);
     let canonical =
@@ -148,17 +183,28 @@ fn a_genome_is_no_table() {
         (&b"kmer\tcount\n"[..], true),
         (b"ACGT 12\n", true),
         (b">12\nACGT\n>3\nACGA\n", true),
-        (b">12\nACGT\n", true),
+        (b"\xef\xbb\xbfkmer\tcount\n", true),
+        (b">5\nA\n>6\nC\n>2\nAC\n>3\nCA\n", true),
+        (b">12\nACGT\n>3\nAC", true),                   // cut: the reader says so
+        (b">12\nACGTACGTACG\n>3\nACGTACGTACC\n", true), // too long: as well
+        (b">1\nACGTACGGTTACGAC\n", false),
+        (b">1\nACGTAC\n", false),
+        (b">1\nACGTAC\n>2\nACGTACG\n", false),
+        (b">1\nACGT\n>2\nACGA\n>3\nACG\n>4\nCGT\n>5\nACCA\n", false),
+        (b">1\nACGT\n>2\nACGT\n", false),
+        (b">1\nACGT\n>2\nACGN\n", false),
+        (b"\xef\xbb\xbf>chr1\nACGT\n", false),
         (b">1\nACGTACGTACGTACGTACGTACGT\n", false),
         (b">1\nACGTACGT\nACGTACGT\n", false),
         (b">chr1\nACGT\n", false),
         (b"\n>chr1\nACGT\n", false),
         (b"\x43\x27\x41\x1a\0\0\0\0", false),
-        (b"", false),
     ] {
         assert_eq!(is_table(&file(text).1).unwrap_or(!expected), expected, "{}", String::from_utf8_lossy(text));
     }
     assert!(!is_table(Path::new("-")).unwrap());
+    let error = is_table(&file("").1).unwrap_err();
+    assert!(error.to_string().ends_with("expected a genome or k-mer counts, got an empty file"), "{error}");
 }
 
 proptest! {
