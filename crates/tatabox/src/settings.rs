@@ -339,6 +339,20 @@ impl Settings {
         Err(self.refuse(key, value, &expected, &format!("set `{key} = \"{nearest}\"`")))
     }
 
+    /// A text.
+    ///
+    /// # Errors
+    /// It is no text.
+    pub fn text(&mut self, key: &str, default: &str) -> Result<String> {
+        match self.raw(key) {
+            None => Ok(default.to_string()),
+            Some(Value::Text(text)) => Ok(text),
+            Some(other) => {
+                Err(self.refuse(key, other, "must be a text in quotes", &format!("set `{key} = \"{default}\"`")))
+            }
+        }
+    }
+
     /// One word or several: a list, or a text with commas.
     ///
     /// # Errors
