@@ -24,6 +24,11 @@ pub struct PlaceArgs {
     json: bool,
 }
 
+/// Reads one of `--seeds`.
+pub fn seed(text: &str) -> Result<u64, String> {
+    text.trim().parse().map_err(|_| "expected whole numbers with commas: 1,2,3".to_string())
+}
+
 /// What is asked of an experiment.
 pub enum Begin<'a> {
     /// To begin, or to add to what is there.

@@ -8,20 +8,22 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use tatabox_core::io::whole;
+pub use tatabox_core::words::{count, counted};
 
 /// Writes a line of words to stderr. A stderr that is closed is nobody's problem.
 pub fn say(words: impl Display) {
     let _ = writeln!(io::stderr().lock(), "{words}");
 }
 
-/// Writes text to stdout: data, to be read or piped.
+/// Writes text to stdout: data, to be read or piped. On a terminal, prose is broken between words.
 ///
 /// # Errors
 /// stdout cannot be written, for instance because its reader went away.
 pub fn print(text: impl Display) -> anyhow::Result<()> {
-    let mut out = io::stdout().lock();
-    write!(out, "{text}")?;
-    Ok(out.flush()?)
+    match columns() {
+        Some(columns) => print_raw(folded(&text.to_string(), columns)),
+        None => print_raw(text),
+    }
 }
 
 /// Writes words about a file: to stdout, unless the file itself went there.
@@ -41,7 +43,52 @@ pub fn print_about(file: &Path, text: impl Display) -> anyhow::Result<()> {
 /// # Errors
 /// As [`print()`].
 pub fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
-    print(serde_json::to_string(value)? + "\n")
+    print_raw(serde_json::to_string(value)? + "\n")
+}
+
+fn print_raw(text: impl Display) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    write!(out, "{text}")?;
+    Ok(out.flush()?)
+}
+
+/// The columns of the terminal that stdout is; none where it is none, or does not say.
+#[cfg(unix)]
+pub fn columns() -> Option<usize> {
+    if !io::stdout().is_terminal() {
+        return None;
+    }
+    let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
+    Some(usize::from(size.ws_col)).filter(|&columns| columns > 0)
+}
+
+/// Elsewhere lines stay as they are.
+#[cfg(not(unix))]
+pub fn columns() -> Option<usize> {
+    None
+}
+
+/// Text whose long lines of prose are broken between words. Lines with two spaces side by side are rows of tables, and stay whole.
+fn folded(text: &str, columns: usize) -> String {
+    let mut out = String::with_capacity(text.len());
+    for line in text.split_inclusive('\n') {
+        if line.trim_end().chars().count() <= columns || line.contains("  ") {
+            out.push_str(line);
+            continue;
+        }
+        let mut used = 0;
+        for word in line.split_inclusive(' ') {
+            let length = word.trim_end().chars().count();
+            if used > 0 && used + length > columns {
+                out.truncate(out.trim_end_matches(' ').len());
+                out.push('\n');
+                used = 0;
+            }
+            out.push_str(word);
+            used += word.chars().count();
+        }
+    }
+    out
 }
 
 /// True where colour and moving bars are welcome on stderr: a terminal, and nobody has said `NO_COLOR`.
@@ -66,19 +113,6 @@ pub fn bar(length: u64, words: &'static str) -> ProgressBar {
     let style = "{msg} {bar:30.cyan} {percent:>3} %  {eta} left";
     let style = ProgressStyle::with_template(style).expect("the template is a constant");
     ProgressBar::new(length).with_style(style.progress_chars("━╸─")).with_message(words)
-}
-
-/// `1,234,567`.
-pub fn count(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 /// `12.3 M`: three digits and a magnitude, for rates and sizes where the rest is noise.
@@ -162,6 +196,14 @@ mod tests {
         assert_eq!(short(2_180e9), "2.18 T");
         assert_eq!(bytes(12), "12 bytes");
         assert_eq!(bytes(1_500_000_000), "1.50 GB");
+    }
+
+    #[test]
+    fn prose_is_broken_between_words_and_rows_of_tables_stay_whole() {
+        let text = "model       nats\nkmer-span  1.234\nLower is better; a−b.\n\nlastlonglongword of all";
+        let narrow = "model       nats\nkmer-span  1.234\nLower is\nbetter;\na−b.\n\nlastlonglongword\nof all";
+        assert_eq!(folded(text, 8), narrow);
+        assert_eq!(folded(text, 23), text);
     }
 
     #[test]

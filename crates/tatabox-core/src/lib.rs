@@ -11,6 +11,7 @@ pub mod names;
 pub mod rng;
 pub mod stats;
 pub mod units;
+pub mod words;
 
 pub mod seq;
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use tatabox_core::corpus::Part;
-use tatabox_core::count::{Strands, count};
+use tatabox_core::count::{self, Strands, count};
 use tatabox_core::genome::{FileCard, Genome};
 use tatabox_core::io::input::{Fingerprint, fingerprint};
 use tatabox_core::mask::{self, MaskScores, MaskStrategy};
@@ -35,7 +35,8 @@ impl Learned {
         let k = config.tokenizer.k;
         let Some(lengths) = MaskScores::lengths(config.mask.strategy, k) else { return Ok(None) };
         let (scores, doubt) = match config.mask.scores_file() {
-            Some(file) => MaskScores::of_file(&config.mask, Path::new(file), k, config.seed)?,
+            Some(file) => MaskScores::of_file(&config.mask, Path::new(file), k, config.seed)
+                .map_err(|error| refused(error, Path::new(file)))?,
             None => {
                 let training = sampler(config, genome, Part::Train)?;
                 let strands = if config.data.strands == "both" { Strands::Both } else { Strands::Forward };
@@ -85,6 +86,27 @@ impl Learned {
         let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
         Ok(FileCard { path: name, bytes, sha256 })
     }
+}
+
+/// A file of `mask.scores` that cannot be read or is none: the recipe is at fault, which named it.
+fn refused(error: tatabox_core::Error, path: &Path) -> Error {
+    const OWN: &str = "leave `mask.scores` out: the run then counts its own genome";
+    let (what, hint) = match &error {
+        tatabox_core::Error::File { .. } => (error.to_string(), format!("check the path, or {OWN}")),
+        tatabox_core::Error::Format { .. } if is_genome(path) => {
+            let what = format!("`{}` looks like a genome, and is no table of scores or counts", path.display());
+            (what, format!("score it first: `tatabox pmi {} -o pmi.tsv`, or {OWN}", path.display()))
+        }
+        tatabox_core::Error::Format { hint, .. } => (error.to_string(), hint.clone()),
+        _ => return error.into(),
+    };
+    Error::Recipe { place: "`mask.scores`".to_string(), what, hint }
+}
+
+/// True for a file that has something, and it is no table.
+fn is_genome(path: &Path) -> bool {
+    path.metadata().is_ok_and(|file| file.is_file() && file.len() > 0)
+        && count::is_table(path).is_ok_and(|table| !table)
 }
 
 /// The masks of a run.
@@ -183,6 +205,27 @@ mod tests {
         };
         assert_eq!(rank("data.holdout=chrI:14001-15000"), None);
         assert_eq!(rank("data.holdout=none"), Some(1));
+    }
+
+    #[test]
+    fn a_file_of_scores_that_is_none_is_refused_with_its_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, genome) = genome(folder.path());
+        let refused = |file: &Path| {
+            let config = config(&["mask.strategy=pmi", &format!("mask.scores=\"{}\"", file.display())]);
+            Learned::new(&config, &genome, &|_| ()).unwrap_err()
+        };
+        let torn = folder.path().join("torn.tsv");
+        std::fs::write(&torn, "kmer\tcount\nAAA\t-3\n").unwrap();
+        for (file, message, hint) in [
+            (folder.path().join("nofile.tsv"), "`mask.scores`: cannot read ", "leave `mask.scores` out"),
+            (path.clone(), "genome.fa` looks like a genome", "genome.fa -o pmi.tsv`, or leave `mask.scores` out"),
+            (torn, "torn.tsv`, line 2: expected ", "mend that line"),
+        ] {
+            let error = refused(&file);
+            assert!(error.is_usage() && error.to_string().starts_with("`mask.scores`: "), "{error}");
+            assert!(error.to_string().contains(message) && error.hint().unwrap().contains(hint), "{error:?}");
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use tatabox_core::report::{
 };
 use tatabox_core::score::{Score, Scores};
 use tatabox_core::tokenizer::Tokenizer;
+use tatabox_core::words::count;
 
 use crate::dataset::Dataset;
 use crate::error::Result;
@@ -60,7 +61,12 @@ fn facts(config: &RunConfig, plan: &Plan, dataset: &Dataset) -> Section {
     let mut facts = vec![
         Fact::new(
             "Genome",
-            format!("{} ({} bases, {:.2} % N)", files.join(", "), dataset.genome.bases(), 100.0 * dataset.n_share),
+            format!(
+                "{} ({} bases, {:.2} % N)",
+                files.join(", "),
+                count(dataset.genome.bases()),
+                100.0 * dataset.n_share
+            ),
         ),
         Fact::new(
             "Held out",

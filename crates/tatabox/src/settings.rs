@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::path::Path;
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tatabox_core::names::nearest;
 use toml::de::{DeTable, DeValue};
@@ -169,7 +170,11 @@ impl Settings {
     /// # Errors
     /// There is no `=`, no key, or no value.
     pub fn set(&mut self, assignment: &str) -> Result<()> {
-        let place = format!("--set {assignment}");
+        self.set_at(assignment, format!("--set {assignment}"))
+    }
+
+    /// As [`Settings::set`], for an assignment that was typed elsewhere.
+    pub(crate) fn set_at(&mut self, assignment: &str, place: String) -> Result<()> {
         let wrong = |what: &str| Error::Recipe {
             place: place.clone(),
             what: what.to_string(),
@@ -388,14 +393,16 @@ impl Settings {
     ///
     /// # Errors
     /// An unknown key or a value of the wrong kind, with its place.
-    pub fn section<T: DeserializeOwned>(&mut self, section: &str) -> Result<T> {
+    pub fn section<T: DeserializeOwned + Serialize + Default>(&mut self, section: &str) -> Result<T> {
         let prefix = format!("{section}.");
         let inside: Vec<(String, Setting)> = self
             .given
             .iter()
             .filter_map(|(key, setting)| Some((key.strip_prefix(&prefix)?.to_string(), setting.clone())))
             .collect();
-        for (name, _) in &inside {
+        // Only the refusal of a field that cannot be says which ones there are.
+        let refusal = serde_json::from_value::<T>(serde_json::json!({"?": null})).err().map(|error| error.to_string());
+        for name in refusal.iter().flat_map(|refusal| quoted(refusal).skip(1)) {
             self.ask(&format!("{prefix}{name}"));
         }
         let without = |left_out: Option<&str>| {
@@ -442,7 +449,18 @@ impl Settings {
                     format!("expected a known key, got `{prefix}{name}`")
                 }
                 Some((name, setting)) if !what.starts_with('`') => {
-                    format!("`{prefix}{name}` is {}, but it cannot be: {what}", setting.value)
+                    let (kind, example) = wanted(&what, &setting.value)
+                        .unwrap_or_else(|| (format!("it cannot be: {what}"), String::new()));
+                    let default = serde_json::to_value(T::default()).ok();
+                    return Error::Recipe {
+                        place,
+                        what: format!("`{prefix}{name}` is {}, but {kind}", setting.value),
+                        hint: match default.as_ref().and_then(|default| default.get(name)) {
+                            Some(default) => format!("set `{prefix}{name} = {default}`, the default"),
+                            None if example.is_empty() => hint,
+                            None => format!("write `{prefix}{name} = {example}`, or leave it out"),
+                        },
+                    };
                 }
                 _ => what,
             };
@@ -466,13 +484,14 @@ impl Settings {
     /// A key was given that nobody asked for; the nearest known key is the hint.
     pub fn finish(self) -> Result<()> {
         let Some((key, setting)) = self.given.iter().find(|(key, _)| !self.asked.contains(key)) else { return Ok(()) };
-        let hint = match nearest_key(key, &self.asked) {
+        let hint = match nearest_keys(key, &self.asked).as_slice() {
             _ if key.starts_with("arms.") => {
                 "`[arms.NAME]` are the arms of a comparison: `tatabox compare genome.fa --recipe FILE -o DIR`"
                     .to_string()
             }
-            Some(known) => format!("the nearest known key is `{known}`"),
-            None => {
+            [known] => format!("the nearest known key is `{known}`"),
+            [known @ ..] if !known.is_empty() => format!("the nearest known keys are `{}`", known.join("`, `")),
+            _ => {
                 let section = key.split('.').next().unwrap_or(key);
                 let inside = |known: &&String| known.starts_with(section) && known[section.len()..].starts_with('.');
                 let mut known: Vec<&str> = self.asked.iter().filter(inside).map(String::as_str).collect();
@@ -517,13 +536,33 @@ fn plain_value(value: &DeValue<'_>, place: &str) -> Result<Value> {
     })
 }
 
-/// The known key nearest to `word`. A key typed without its section, or in another one, finds its own: `steps` is `train.steps`.
-fn nearest_key<'a>(word: &str, known: &'a [String]) -> Option<&'a str> {
+/// The known keys nearest to `word`. A key typed without its section, or in another one, finds its own: `steps` is `train.steps`, `schedule` may be that of
+/// `mask` or of `train`.
+fn nearest_keys<'a>(word: &str, known: &'a [String]) -> Vec<&'a str> {
     let tail = |key: &'a str| key.rsplit('.').next().unwrap_or(key);
     let word_tail = word.rsplit('.').next().unwrap_or(word);
     let keys = || known.iter().map(String::as_str);
-    let by_tail = |tail_of_key: &str| keys().find(|key| tail(key) == tail_of_key);
-    by_tail(word_tail).or_else(|| nearest(word, keys())).or_else(|| by_tail(nearest(word_tail, keys().map(tail))?))
+    let by_tail = |tail_of_key: &str| keys().filter(|key| tail(key) == tail_of_key).collect::<Vec<_>>();
+    let same = by_tail(word_tail);
+    match (same.is_empty(), nearest(word, keys()), nearest(word_tail, keys().map(tail))) {
+        (false, ..) => same,
+        (true, Some(key), _) => vec![key],
+        (true, None, tail) => tail.map(by_tail).unwrap_or_default(),
+    }
+}
+
+/// What a value must be and an example, in words of a recipe instead of Rust's, from serde's complaint about it; none where it complains of another thing.
+fn wanted(complaint: &str, value: &Value) -> Option<(String, String)> {
+    let (_, kind) = complaint.strip_prefix("invalid ")?.rsplit_once("expected ")?;
+    let (kind, example) = match (kind, value) {
+        ("a sequence", _) | ("u32" | "u64" | "usize", Value::List(_)) => ("a list of whole numbers", "[6, 8]"),
+        ("u32" | "u64" | "usize", _) => ("a whole number of 0 or more", "100"),
+        ("f64", _) => ("a number", "0.1"),
+        ("a boolean", _) => ("`true` or `false`", "true"),
+        ("a string", _) => ("a word in quotes", "\"name\""),
+        _ => return None,
+    };
+    Some((format!("must be {kind}"), example.to_string()))
 }
 
 /// The words between backticks of a message.
@@ -576,7 +615,49 @@ mod tests {
         assert_eq!(error.to_string(), "x.toml, line 3: expected a known key, got `tokenizer.strid`");
         assert_eq!(error.hint(), Some("the nearest known key is `tokenizer.stride`"));
         let error = read("[tokenizer]\nkind = \"kmer\"\nk = \"six\"\n").unwrap_err();
-        assert!(error.to_string().starts_with("x.toml, line 3: `tokenizer.k` is \"six\", but it cannot be"), "{error}");
+        let message = "x.toml, line 3: `tokenizer.k` is \"six\", but must be a whole number of 0 or more";
+        assert_eq!((error.to_string().as_str(), error.hint()), (message, Some("set `tokenizer.k = 6`, the default")));
+    }
+
+    #[test]
+    fn a_value_of_another_kind_is_refused_without_the_words_of_rust() {
+        use tatabox_core::mask::MaskConfig;
+        for (assignment, kind, hint) in [
+            ("mask.mask_rate=abc", "a number", "set `mask.mask_rate = 0.15`, the default"),
+            ("mask.min_count=-4", "a whole number of 0 or more", "write `mask.min_count = 100`, or leave it out"),
+            ("mask.min_count=quartile", "a whole number of 0 or more", "write `mask.min_count = 100`, or leave it out"),
+            ("mask.spans=6", "a list of whole numbers", "write `mask.spans = [6, 8]`, or leave it out"),
+            ("mask.spans=[6, -8]", "a list of whole numbers", "write `mask.spans = [6, 8]`, or leave it out"),
+            ("mask.permuted=1", "`true` or `false`", "write `mask.permuted = true`, or leave it out"),
+            ("mask.scores=5", "a word in quotes", "write `mask.scores = \"name\"`, or leave it out"),
+        ] {
+            let mut settings = Settings::empty();
+            settings.set(assignment).unwrap();
+            let error = settings.section::<MaskConfig>("mask").unwrap_err();
+            assert!(error.to_string().ends_with(&format!(", but must be {kind}")), "{assignment}: {error}");
+            assert_eq!(error.hint(), Some(hint), "{assignment}");
+        }
+    }
+
+    #[test]
+    fn keys_of_sections_that_somebody_else_knows_are_among_the_known_ones() {
+        use tatabox_core::mask::MaskConfig;
+        use tatabox_core::tokenizer::TokenizerConfig;
+        let hint = |key: &str| {
+            let mut settings = Settings::empty();
+            settings.set(&format!("{key}=1")).unwrap();
+            settings.section::<TokenizerConfig>("tokenizer").unwrap();
+            settings.section::<MaskConfig>("mask").unwrap();
+            settings.finish().unwrap_err().hint().unwrap().to_string()
+        };
+        assert!(hint("mask").starts_with("the known keys are mask.strategy, mask.mask_rate, "), "{}", hint("mask"));
+        assert!(hint("foo").starts_with("the known keys are tokenizer.kind, tokenizer.k, "), "{}", hint("foo"));
+        assert!(hint("foo").contains("mask.scores"), "{}", hint("foo"));
+        assert_eq!(hint("mask_rate"), "the nearest known key is `mask.mask_rate`");
+        assert_eq!(
+            hint("dnabert_compat"),
+            "the nearest known keys are `tokenizer.dnabert_compat`, `mask.dnabert_compat`"
+        );
     }
 
     #[test]

@@ -10,7 +10,7 @@ use tatabox::trial;
 
 use super::fewshot::models;
 use super::finetune::keys;
-use crate::experiment::{Begin, PlaceArgs};
+use crate::experiment::{Begin, PlaceArgs, seed};
 use crate::failure::Refusal;
 use crate::settings::{RecipeArgs, Settings};
 use crate::signals::Stop;
@@ -32,7 +32,7 @@ pub struct Args {
     #[arg(long, value_name = "NAME,…", value_delimiter = ',', conflicts_with = "resume")]
     pub only: Vec<String>,
     /// The seeds: everybody learns every data set once under each
-    #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "1,2,3", conflicts_with = "resume")]
+    #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "1,2,3", value_parser = seed, conflicts_with = "resume")]
     pub seeds: Vec<u64>,
     /// Train so many epochs instead of the presets'; the tables say so
     #[arg(long, value_name = "N", conflicts_with = "resume")]

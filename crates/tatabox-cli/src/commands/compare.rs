@@ -11,7 +11,7 @@ use tatabox::compare::{Arm, COMPARE, Comparison, Design, Place, Plan, Request, W
 use tatabox::experiment::Outcome;
 use tatabox::observer::Progress;
 
-use crate::experiment::{Begin, PlaceArgs};
+use crate::experiment::{Begin, PlaceArgs, seed};
 use crate::failure::Refusal;
 use crate::settings::{RecipeArgs, Settings, check_recipe_is_there, names};
 use crate::signals::Stop;
@@ -30,16 +30,16 @@ pub struct Args {
     /// A file with more arms: `[arms.NAME]` tables of recipe keys, as the recipe itself may have
     #[arg(long, value_name = "FILE", conflicts_with = "resume")]
     pub arms: Vec<PathBuf>,
-    /// One more arm: --arm wide:mask.strategy=random-mask,mask.schedule=fixed-wide
-    #[arg(long, value_name = "NAME:KEY=VALUE,…", conflicts_with = "resume")]
+    /// One more arm: --arm wide:mask.strategy=random-mask,mask.schedule=fixed-wide; a name alone is the common recipe as it is
+    #[arg(long, value_name = "NAME[:KEY=VALUE,…]", conflicts_with = "resume")]
     pub arm: Vec<String>,
     /// Of all these arms, only those
     #[arg(long, value_name = "NAME,…", value_delimiter = ',', conflicts_with = "resume")]
     pub only: Vec<String>,
     /// The seeds: each arm is trained once under each
-    #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "1,2,3", conflicts_with = "resume")]
+    #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "1,2,3", value_parser = seed, conflicts_with = "resume")]
     pub seeds: Vec<u64>,
-    /// The arm that the others are compared with [default: the first]
+    /// The arm that the others are compared with; it is kept, so the same command or `--resume` without it has it too [default: the first]
     #[arg(long, value_name = "NAME")]
     pub against: Option<String>,
 }
@@ -86,7 +86,12 @@ fn design(args: &Args) -> anyhow::Result<Design> {
         common.set(assignment)?;
     }
     for path in &args.arms {
-        check_recipe_is_there(path)?;
+        if !path.exists() {
+            let what = format!("--arms {}: there is no such file", path.display());
+            return Err(
+                Refusal::new(what, "give a file of `[arms.NAME]` tables, or write `--arm NAME:KEY=VALUE`").into()
+            );
+        }
         let (besides, more) = Arm::read(path)?;
         if let Some((key, _)) = besides.given().next() {
             let what = format!("{}: expected `[arms.NAME]` tables only, got `{key}`", besides.place(key));
@@ -214,13 +219,14 @@ fn range<T: PartialOrd>(values: &[T], words: impl Fn(&T) -> String) -> String {
 /// What will happen, before it does.
 fn described(plan: &Plan) -> String {
     let runs = plan.arms * plan.seeds;
+    let of = |number: usize, one: &str| ui::counted(number as u64, one);
     let some = match plan.finished {
         0 => String::new(),
         finished if finished == runs => ", all finished".to_string(),
         finished => format!(", {finished} finished"),
     };
     let mut rows = vec![
-        ("runs", format!("{} arms x {} seeds = {runs} runs{some}", plan.arms, plan.seeds)),
+        ("runs", format!("{} x {} = {}{some}", of(plan.arms, "arm"), of(plan.seeds, "seed"), of(runs, "run"))),
         ("model", format!("{} parameters", range(&plan.parameters, |&of| ui::short(of as f64)))),
         (
             "questions",

@@ -10,7 +10,7 @@ use tatabox_core::genome::Genome;
 use tatabox_core::pmi;
 
 use crate::failure::Refusal;
-use crate::settings::{Settings, check_one_on_stdout, check_output};
+use crate::settings::{Settings, check_one_on_stdout, check_output, names};
 use crate::ui;
 
 /// Count all k-mers of a genome, never across N or the end of a contig
@@ -43,6 +43,9 @@ pub fn run(args: &Args, settings: &Settings) -> anyhow::Result<()> {
     counts.write(&args.output).context("could not save the counts")?;
     let total = |k: usize| counts.of(k).unwrap_or_default().iter().sum::<u64>();
     let seen = |k: usize| counts.of(k).unwrap_or_default().iter().filter(|&&count| count > 0).count() as u64;
+    if let Some(k) = counts.lengths().find(|&k| seen(k) == 0) {
+        ui::say(format!("note: no {k}-mer occurs in {}: all its counts are 0", names(&args.genome)));
+    }
     if args.json {
         let lengths: Vec<_> =
             counts.lengths().map(|k| json!({"k": k, "kmers": seen(k), "counted": total(k)})).collect();

@@ -57,7 +57,7 @@ pub struct Args {
 /// Labelled data and its parts. What is gone on with knows its own.
 #[derive(Debug, clap::Args)]
 pub struct Labelled {
-    /// Labelled sequences: tables (CSV, TSV, JSON lines), FASTA, BED, or folders of them; plain or gzip
+    /// Labelled sequences: tables (CSV, TSV, JSON lines, Parquet), FASTA, BED, or folders of them; plain or gzip
     #[arg(long, value_name = "DATA", num_args = 1.., conflicts_with = "resume")]
     pub data: Vec<PathBuf>,
     #[command(flatten)]

@@ -187,10 +187,10 @@ fn text(run: &Inspection) -> String {
         (
             "genome",
             format!(
-                "{}: {} bases in {} contigs, {:.2} % N",
+                "{}: {} bases in {}, {:.2} % N",
                 files.join(", "),
                 ui::count(data.genome.bases()),
-                data.genome.contigs.len(),
+                ui::counted(data.genome.contigs.len() as u64, "contig"),
                 100.0 * data.n_share
             ),
         ),

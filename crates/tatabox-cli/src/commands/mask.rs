@@ -191,6 +191,10 @@ fn inspect(args: &InspectArgs, settings: &Settings) -> anyhow::Result<()> {
         }
         text.push('\n');
     }
+    let report = match ui::columns() {
+        Some(columns) => report.within(columns),
+        None => report,
+    };
     ui::print(text + &report.to_string())
 }
 

@@ -16,6 +16,8 @@ use crate::ui;
 
 /// Rows that are printed of a table.
 const SHOWN: usize = 10;
+/// Rows that are printed of a motif.
+const SHOWN_OF_MOTIF: usize = 20;
 
 /// Score k-mers by pointwise mutual information, rank motifs among them, or compare two tables of scores
 #[derive(Debug, clap::Args)]
@@ -136,32 +138,63 @@ fn score(args: &Args, output: &Path, settings: &Settings) -> anyhow::Result<()> 
         })
         .collect();
     let text = format!(
-        "{}: {} of {} {k}-mers have a rank ({scorer}; seen at least {} times)\n\n{}",
+        "{}: {} of {} {k}-mers have a rank ({})\n\n{}",
         output.display(),
         ui::count(table.rows().len() as u64),
         ui::count(table.counts().len() as u64),
-        ui::count(least),
+        rule(scorer, least),
         ui::table(&["best", "count", "pmi", "npmi", "rank"], &rows),
     );
     ui::print_about(output, text)
 }
 
+/// Which k-mers have a rank: `eq1; seen at least 12 times`.
+fn rule(scorer: Scorer, least: u64) -> String {
+    format!("{scorer}; seen at least {}", if least == 1 { "once".into() } else { ui::counted(least, "time") })
+}
+
 fn rank(args: &RankArgs, settings: &Settings) -> anyhow::Result<()> {
-    let table = scored(&args.scores, &args.scoring, settings)?;
+    let (table, scored) = scored(&args.scores, &args.scoring, settings)?;
     let found = args.motifs.iter().map(|motif| table.motif(motif)).collect::<tatabox_core::Result<Vec<_>>>()?;
-    if args.json {
-        return ui::print_json(&json!({"k": table.k(), "ranked": table.rows().len(), "motifs": found}));
+    for motif in &found {
+        for other in &motif.ties {
+            ui::say(format!("note: `{}`: `{other}` is as long as `{}`; rank it by itself", motif.motif, motif.core));
+        }
+        if 2 * motif.core.len() < table.k() {
+            let bases = ui::counted(motif.core.len() as u64, "base");
+            let words =
+                format!("{bases} in {}-mers: the best that contain so little say more of the genome", table.k());
+            ui::say(format!("note: `{}` is looked up as {words}", motif.motif));
+        }
     }
-    let mut rows = Vec::new();
+    if args.json {
+        return ui::print_json(&json!({
+            "k": table.k(), "scorer": scored.map(|(scorer, _)| scorer), "min_count": scored.map(|(_, least)| least),
+            "ranked": table.rows().len(), "motifs": found,
+        }));
+    }
+    let (mut rows, mut left) = (Vec::new(), String::new());
     for motif in &found {
         let rule = match motif.rule {
             Rule::Windows => "window",
             Rule::Contained => "contains the core",
         };
         if motif.kmers.is_empty() {
-            rows.push(vec![motif.motif.clone(), motif.core.clone(), "–".into(), "–".into(), "–".into(), rule.into()]);
+            let missing = || "–".to_string();
+            rows.push(vec![
+                motif.motif.clone(),
+                motif.core.clone(),
+                missing(),
+                missing(),
+                missing(),
+                missing(),
+                rule.into(),
+            ]);
         }
-        for (at, of) in motif.kmers.iter().enumerate() {
+        if let more @ 1.. = motif.kmers.len().saturating_sub(SHOWN_OF_MOTIF) {
+            left += &format!("… and {more} more of {} (--json has all)\n", motif.motif);
+        }
+        for (at, of) in motif.kmers.iter().take(SHOWN_OF_MOTIF).enumerate() {
             let first = |text: &str| if at == 0 { text.to_string() } else { String::new() };
             let rank = of.rank.map_or("–".to_string(), |rank| ui::count(u64::from(rank)));
             rows.push(vec![
@@ -170,15 +203,17 @@ fn rank(args: &RankArgs, settings: &Settings) -> anyhow::Result<()> {
                 of.kmer.clone(),
                 rank,
                 ui::count(of.count),
+                of.npmi.map_or("–".to_string(), |npmi| format!("{npmi:.4}")),
                 rule.into(),
             ]);
         }
     }
     ui::print(format!(
-        "ranks among {} {}-mers, 1 is the best\n\n{}",
+        "ranks among {} {}-mers{}, 1 is the best\n\n{}{left}",
         ui::count(table.rows().len() as u64),
         table.k(),
-        ui::table(&["motif", "core", "k-mer", "rank", "count", "rule"], &rows)
+        scored.map_or(String::new(), |(scorer, least)| format!(" ({})", self::rule(scorer, least))),
+        ui::table(&["motif", "core", "k-mer", "rank", "count", "npmi", "rule"], &rows)
     ))
 }
 
@@ -209,8 +244,12 @@ fn compare(args: &CompareArgs) -> anyhow::Result<()> {
     ui::print(ui::pairs(&pairs))
 }
 
-/// The scores of a table that is there, of a table of counts, or of a genome.
-fn scored(sources: &[PathBuf], scoring: &Scoring, settings: &Settings) -> anyhow::Result<PmiTable> {
+/// The scores of a table that is there, of a table of counts, or of a genome; of the two latter, with the scorer and the threshold.
+fn scored(
+    sources: &[PathBuf],
+    scoring: &Scoring,
+    settings: &Settings,
+) -> anyhow::Result<(PmiTable, Option<(Scorer, u64)>)> {
     if let Some(path) = table_among(sources, pmi::is_table)? {
         let Scoring { k, scorer, min_count, strands } = scoring;
         let given = [
@@ -223,12 +262,15 @@ fn scored(sources: &[PathBuf], scoring: &Scoring, settings: &Settings) -> anyhow
             let what = format!("`{option}` changes nothing: `{}` holds scores already", path.display());
             return Err(Refusal::new(what, "leave it away, or give a table of counts or a genome").into());
         }
-        return PmiTable::read(path).with_context(|| format!("could not read the scores `{}`", path.display()));
+        let table = PmiTable::read(path).with_context(|| format!("could not read the scores `{}`", path.display()))?;
+        return Ok((table, None));
     }
-    let k = scoring.k.unwrap_or(6);
+    let (k, scorer) = (scoring.k.unwrap_or(6), scoring.scorer.unwrap_or_default());
+    let threshold = scoring.min_count.unwrap_or_default();
     let counts = counted(sources, k, scoring, settings)?;
-    PmiTable::score(&counts, k, scoring.scorer.unwrap_or_default(), scoring.min_count.unwrap_or_default())
-        .with_context(|| not_scored(k, sources))
+    let table = PmiTable::score(&counts, k, scorer, threshold).with_context(|| not_scored(k, sources))?;
+    let least = threshold.least(table.counts());
+    Ok((table, Some((scorer, least))))
 }
 
 /// What was tried, and as what the sources were read: a genome of tiny contigs may look like a dump of counts.

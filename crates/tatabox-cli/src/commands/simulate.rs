@@ -57,10 +57,10 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         (
             "genome",
             format!(
-                "{}  {} bases in {} contigs, seed {}",
+                "{}  {} bases in {}, seed {}",
                 path("genome.fa"),
                 ui::count(config.bases),
-                config.contigs,
+                ui::counted(u64::from(config.contigs), "contig"),
                 config.seed
             ),
         ),

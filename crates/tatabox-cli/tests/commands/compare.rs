@@ -78,6 +78,9 @@ fn all_runs_are_kept_and_asked_the_same_and_the_tables_say_what_they_answered() 
     let json = shell.json(&args("cmp", "1,2,3", &["--json"]));
     assert_eq!((&json["finished"], &json["runs"], &json["runs_finished"]), (&true.into(), &6.into(), &6.into()));
     assert_eq!(json["against"], "kmer-span");
+    let csv = String::from_utf8(shell.bytes("cmp/table.csv")).unwrap();
+    assert!(csv.lines().next().unwrap().ends_with(",windows_p_holm,against"), "{csv}");
+    assert!(csv.lines().filter(|line| line.starts_with("token,")).all(|line| line.ends_with(",kmer-span")), "{csv}");
     let described = described(&["compare"]);
     fn keys(value: &serde_json::Value, found: &mut Vec<String>) {
         match value {
@@ -129,6 +132,11 @@ fn all_runs_are_kept_and_asked_the_same_and_the_tables_say_what_they_answered() 
     let text = String::from_utf8(shell.bytes("cmp/table.txt")).unwrap();
     for word in ["kmer-span", "token", "markov-5", "Against kmer-span", "mask.strategy", "cannot bring below 0.25"] {
         assert!(text.contains(word), "{word}: {text}");
+    }
+    assert!(text.contains("(120,000 bases)"), "{text}");
+    for (file, note) in [("table.md", "neighbours. `masked %`: the"), ("table.tex", "\\texttt{masked \\%}: the")] {
+        let table = String::from_utf8(shell.bytes(&format!("cmp/{file}"))).unwrap();
+        assert!(table.contains(note), "{file}: {table}");
     }
     let printed = shell.works(&args("cmp", "1,2,3", &[]));
     assert!(printed.starts_with(&text) && printed.contains("cmp/report.html"), "{printed}");
@@ -315,8 +323,15 @@ fn a_wrong_command_is_refused_before_anything_is_written() {
     refused(&["--set", "evaluate.sequences=0"], &["evaluate.sequences", "hint: "]);
     shell.write("more.toml", "[train]\nsteps = 5\n[arms.a]\n");
     refused(&["--arms", "more.toml"], &["more.toml, line 2", "train.steps", "[arms.NAME]"]);
-    refused(&["--arms", "nowhere.toml"], &["nowhere.toml", "hint: "]);
+    refused(&["--arms", "nowhere.toml"], &["--arms nowhere.toml: there is no such file", "[arms.NAME]"]);
+    refused(&["--arm", "a:"], &["--arm a:: expected keys after `:`", "`--arm a` for the common recipe"]);
+    refused(&["--arm", "a:train.steps=many"], &["error: --arm a:train.steps=many, arm `a`"]);
+    refused(
+        &["--arm", "a:mask.strategy=pmi,mask.scores=nowhere.tsv"],
+        &["`mask.scores`, arm `a`: cannot read", "nowhere.tsv", "leave `mask.scores` out"],
+    );
     shell.tatabox(&args("cmp", "1,1", &[])).fails(2, &["seed 1", "twice"]);
+    shell.tatabox(&args("cmp", "1..3", &[])).fails(2, &["--seeds", "1..3", "whole numbers with commas: 1,2,3"]);
     shell.tatabox(&["compare", "sim/genome.fa", "-o", "cmp"]).fails(2, &["arms", "[arms.NAME]"]);
     shell.tatabox(&["compare", "sim/genome.fa", "--arm", "a", "-o", "cmp"]).fails(2, &["train.steps", "hint: "]);
     shell.tatabox(&["compare", "--resume", "cmp"]).fails(2, &["cmp", "does not exist", "hint: "]);

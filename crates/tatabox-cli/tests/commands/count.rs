@@ -126,7 +126,10 @@ fn a_bad_table_is_refused_with_its_line() {
     let (whole_lines, _) = torn.rsplit_once('\n').unwrap();
     for (table, parts) in [
         (good.replace("\nACG\t5", "\nAXG\t5"), vec!["line 33", "expected a k-mer", "got `AXG`"]),
-        (good.replace("\nACG\t5", "\nACG\t-5"), vec!["line 33", "expected a count of 0 or more", "got `-5`"]),
+        (
+            good.replace("\nACG\t5", "\nACG\t-5"),
+            vec!["line 33", "expected a count: a whole number of 0 or more", "got `-5`"],
+        ),
         (good.replace("\nACG\t5", "\nACG\t18446744073709551616"), vec!["line 33", "expected a count below 2^64"]),
         (good.replace("\nACG\t5", "\nACG\t18446744073709551615"), vec!["sum is below 2^64"]),
         (good.replace("\nACG\t5", "\nACC\t5"), vec!["line 33", "expected each k-mer once", "got `ACC` again"]),

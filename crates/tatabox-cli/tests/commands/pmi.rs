@@ -129,8 +129,49 @@ fn ranks_of_motifs_follow_the_papers_tables() {
         (motif["core"].as_str(), motif["rule"].as_str(), motif["kmers"].as_array().unwrap().len()),
         (Some("GAGGAGG"), Some("windows"), 2)
     );
+    assert!(rows[0].split_whitespace().count() == 7 && stdout.contains("  npmi  "), "{stdout}");
+    assert!(json["scorer"].is_null() && json["min_count"].is_null(), "{json}");
     // From the genome itself, the same.
     assert_eq!(json["motifs"], shell.json(&["pmi", "rank", "nGAGGAGGv", "--scores", &genome, "--json"])["motifs"]);
+}
+
+#[test]
+fn ranks_say_how_they_were_scored_and_what_they_leave_out() {
+    let shell = Shell::new();
+    let genome = shell.genome();
+    let rank = ["pmi", "rank", "--scores", &genome, "--min-count", "3", "--scorer", "ai21"];
+    let seen = shell.tatabox(&[&rank[..], &["TTGACAnnnTATAAT", "AnnnnA", "A"]].concat());
+    assert_eq!(seen.code, 0, "{seen:#?}");
+    assert!(seen.stdout.contains(" 6-mers (ai21; seen at least 3 times), 1 is the best"), "{seen:#?}");
+    assert!(seen.stdout.ends_with("\n… and 236 more of AnnnnA (--json has all)\n"), "{seen:#?}");
+    assert!(seen.stderr.contains("note: `TTGACAnnnTATAAT`: `TATAAT` is as long as `TTGACA`"), "{seen:#?}");
+    assert!(seen.stderr.contains("note: `A` is looked up as 1 base in 6-mers"), "{seen:#?}");
+    let json = shell.json(&[&rank[..], &["TTGACAnnnTATAAT", "AnnnnA", "--json"]].concat());
+    assert_eq!((json["scorer"].as_str(), json["min_count"].as_u64()), (Some("ai21"), Some(3)));
+    assert_eq!(json["motifs"][0]["ties"], serde_json::json!(["TATAAT"]));
+    assert_eq!(json["motifs"][1]["kmers"].as_array().unwrap().len(), 256);
+}
+
+#[test]
+fn a_genome_without_a_kmer_is_told_without_blaming_the_threshold() {
+    let shell = Shell::new();
+    shell.write("tiny.fa", ">a\nAC\n");
+    let zeros = (1..=3).flat_map(|k| words(k).into_iter().map(|word| format!("{word}\t0\n")));
+    shell.write("zeros.tsv", format!("kmer\tcount\n{}", zeros.collect::<String>()));
+    for args in [["pmi", "tiny.fa", "-k", "6", "-o", "x"], ["pmi", "zeros.tsv", "-k", "3", "-o", "x"]] {
+        let seen = shell.tatabox(&args);
+        seen.fails(1, &["-mer occurs in what was counted", "known bases"]);
+        assert!(!seen.stderr.contains("min-count"), "{seen:#?}");
+    }
+    let seen = shell.tatabox(&["count", "tiny.fa", "-k", "1..6", "-o", "six.tsv"]);
+    assert!(seen.code == 0 && seen.stderr.contains("note: no 3-mer occurs in `tiny.fa`"), "{seen:#?}");
+}
+
+/// All words of k letters.
+fn words(k: usize) -> Vec<String> {
+    (0..k).fold(vec![String::new()], |words, _| {
+        words.iter().flat_map(|word| ["A", "T", "C", "G"].map(|base| format!("{word}{base}"))).collect()
+    })
 }
 
 #[test]
@@ -144,6 +185,8 @@ fn two_tables_are_compared() {
     for part in ["rank correlation", "of the best 20 ", "of the best 1,024"] {
         assert!(stdout.contains(part), "{part}: {stdout}");
     }
+    let stdout = shell.works(&["pmi", "compare", "eq1.tsv", "eq1.tsv", "--best", "20,20,5"]);
+    assert_eq!(stdout.matches("of the best 20 ").count(), 1, "{stdout}");
     let json = shell.json(&["pmi", "compare", "eq1.tsv", "eq1.tsv", "--best", "7", "--json"]);
     assert_eq!((json["spearman"].as_f64(), json["best"][0]["shared"].as_u64()), (Some(1.0), Some(7)));
 }
@@ -209,7 +252,7 @@ fn wrong_commands_are_refused() {
     }
     shell
         .tatabox(&["pmi", &genome, "--min-count", "9999999", "-o", "x"])
-        .fails(1, &["no k-mer was seen 9999999 times", "hint: "]);
+        .fails(1, &["no 6-mer was seen 9,999,999 times", "hint: "]);
     shell.tatabox(&["pmi", "compare", "pmi.tsv", "counts.tsv"]).fails(1, &["counts.tsv", "line 1", "hint: "]);
     shell.write("empty.tsv", "");
     shell

@@ -130,7 +130,8 @@ impl Table<'_> {
         word.parse().map_err(|_| {
             let digits = word.trim_start_matches(['-', '+']);
             let number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-            let expected = if number && !word.starts_with('-') { "a count below 2^64" } else { "a count of 0 or more" };
+            let large = number && !word.starts_with('-');
+            let expected = if large { "a count below 2^64" } else { "a count: a whole number of 0 or more" };
             self.lines.wrong(at, expected, quoted(word), "count again, or mend that line")
         })
     }

@@ -235,7 +235,9 @@ impl MaskConfig {
             if value > 0.0 && value < 1.0 {
                 Ok(value)
             } else {
-                Err(value_error(key, value, "it is a share above 0 and below 1", ""))
+                let percent = if (1.0..100.0).contains(&value) { value } else { 15.0 };
+                let hint = format!("write {percent} % as `{key} = {}`", percent / 100.0);
+                Err(value_error(key, value, "it is a share above 0 and below 1", &hint))
             }
         };
         share("mask.mask_rate", self.mask_rate)?;
@@ -263,6 +265,10 @@ impl MaskConfig {
                 let expected = format!("`mask.strategy = \"{}\"` has none", self.strategy);
                 return Err(value_error(key, "given", &expected, &format!("set `mask.strategy = \"{}\"`", of[0])));
             }
+        }
+        if self.scores.as_deref() == Some("") {
+            let hint = "leave `mask.scores` out: the run then counts its own genome";
+            return Err(value_error("mask.scores", "empty", "it is `genome` or a file", hint));
         }
         if self.min_count == Some(0) {
             return Err(value_error("mask.min_count", 0, "a word that was never seen has no score", "set 1 or more"));
@@ -355,7 +361,8 @@ impl MaskConfig {
                     return Ok(borders.clone());
                 }
                 let expected = format!("{spans} spans need {} borders, above 0 and increasing", spans - 1);
-                Err(value_error("mask.borders", format!("{borders:?}"), &expected, ""))
+                let hint = "leave `mask.borders` out: the paper's are scaled to the run";
+                Err(value_error("mask.borders", format!("{borders:?}"), &expected, hint))
             }
         }
     }
@@ -415,6 +422,7 @@ mod tests {
             ),
             (r#"{"mask_rate": 0}"#, "`mask.mask_rate` is 0, but it is a share above 0 and below 1"),
             (r#"{"mask_rate": 15}"#, "`mask.mask_rate` is 15, but"),
+            (r#"{"strategy": "pmi", "scores": ""}"#, "`mask.scores` is empty, but it is `genome` or a file"),
             (r#"{"center_rate": 1.5}"#, "`mask.center_rate` is 1.5, but"),
             (
                 r#"{"center_rate": 0.1, "rate": "constant"}"#,

@@ -9,9 +9,12 @@ use super::{Hidden, MaskConfig, MaskStrategy, Selection};
 use crate::rng::{Purpose, SeededRng};
 use crate::tokenizer::{Tokenizer, Tokens};
 use crate::units::{TokenId, TokenPos};
+use crate::words::count;
 
 /// Bases in a row of the drawing.
 const ROW: usize = 100;
+/// Columns before them: what a row shows, and where it begins.
+const MARGIN: usize = 14;
 /// Bases that are drawn at most.
 const DRAWN: usize = 600;
 
@@ -54,6 +57,17 @@ pub struct MaskReport {
     pub input_leak: f64,
     /// The first sequence in which something was selected, drawn as text; empty where there is none.
     pub drawing: String,
+    /// Its rows, uncut.
+    #[serde(skip)]
+    rows: [Vec<char>; 4],
+}
+
+impl MaskReport {
+    /// The same report with a drawing of at most so many columns, in steps of ten bases.
+    pub fn within(self, columns: usize) -> Self {
+        let bases = columns.saturating_sub(MARGIN) / 10 * 10;
+        Self { drawing: cut(&self.rows, bases.clamp(10, ROW)), ..self }
+    }
 }
 
 /// Selects tokens in every sequence of base codes, as a run with this seed would at this step, and counts. The strategy is that of `config`, which says
@@ -103,6 +117,7 @@ where
         leak: 0.0,
         input_leak: 0.0,
         drawing: String::new(),
+        rows: Default::default(),
     };
     let (mut tokens, mut selection) = (Tokens::default(), Selection::default());
     let mut readable = 0.0;
@@ -112,7 +127,8 @@ where
         strategy.select_into(&tokens, step, &mut rng, &mut selection);
         let hidden = Hidden::new(tokenizer, &tokens.ids, &selection.positions);
         if report.drawing.is_empty() && !selection.positions.is_empty() {
-            report.drawing = draw(tokenizer, &tokens.ids, codes.as_ref(), &selection, &hidden);
+            report.rows = draw(tokenizer, &tokens.ids, codes.as_ref(), &selection, &hidden);
+            report.drawing = cut(&report.rows, ROW);
         }
         report.sequences += 1;
         report.empty_sequences += u64::from(selection.positions.is_empty());
@@ -144,7 +160,13 @@ fn share(part: u64, whole: u64) -> f64 {
 }
 
 /// Rows of bases with what is under them: `^` a hidden base, `#` a selected token at its first base, `[==]` a span as it was drawn.
-fn draw(tokenizer: &Tokenizer, ids: &[TokenId], codes: &[u8], selection: &Selection, hidden: &Hidden) -> String {
+fn draw(
+    tokenizer: &Tokenizer,
+    ids: &[TokenId],
+    codes: &[u8],
+    selection: &Selection,
+    hidden: &Hidden,
+) -> [Vec<char>; 4] {
     let bases = hidden.bases();
     let at = |position: TokenPos| (position.index() - 1) * tokenizer.stride();
     let letters: Vec<char> =
@@ -163,10 +185,18 @@ fn draw(tokenizer: &Tokenizer, ids: &[TokenId], codes: &[u8], selection: &Select
         spans[first] = '[';
         spans[last] = if first == last { '|' } else { ']' };
     }
+    let mut rows = [letters, marks, tokens, spans];
+    rows.iter_mut().for_each(|row| row.truncate(DRAWN));
+    rows
+}
+
+/// The rows of a drawing one below the other, so many bases at once.
+fn cut(rows: &[Vec<char>; 4], width: usize) -> String {
     let mut text = String::new();
-    for start in (0..bases.min(DRAWN)).step_by(ROW) {
-        let end = (start + ROW).min(bases).min(DRAWN);
-        for (name, row) in [("bases", &letters), ("hidden", &marks), ("tokens", &tokens), ("spans", &spans)] {
+    let bases = rows[0].len();
+    for start in (0..bases).step_by(width) {
+        let end = (start + width).min(bases);
+        for (name, row) in ["bases", "hidden", "tokens", "spans"].into_iter().zip(rows) {
             let line: String = row[start..end].iter().collect();
             let _ = writeln!(
                 text,
@@ -185,10 +215,16 @@ impl fmt::Display for MaskReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "strategy         {}, step {}", self.described, self.step)?;
         writeln!(f, "drawn            {}", self.drawn)?;
-        writeln!(f, "sequences        {}, nothing selected in {}", self.sequences, self.empty_sequences)?;
-        writeln!(f, "masked tokens    {} of {}: {:.2} %", self.masked_tokens, self.tokens, 100.0 * self.mask_rate)?;
+        writeln!(f, "sequences        {}, nothing selected in {}", count(self.sequences), count(self.empty_sequences))?;
+        writeln!(
+            f,
+            "masked tokens    {} of {}: {:.2} %",
+            count(self.masked_tokens),
+            count(self.tokens),
+            100.0 * self.mask_rate
+        )?;
         let hidden = 100.0 * share(self.hidden_bases, self.bases);
-        writeln!(f, "hidden bases     {} of {}: {hidden:.2} %", self.hidden_bases, self.bases)?;
+        writeln!(f, "hidden bases     {} of {}: {hidden:.2} %", count(self.hidden_bases), count(self.bases))?;
         writeln!(
             f,
             "leak             {:.2} % of the masked tokens can be read off their visible neighbours",
@@ -207,9 +243,9 @@ impl fmt::Display for MaskReport {
             writeln!(f, "{title}")?;
             let all: u64 = counts.values().sum();
             let most = counts.values().copied().max().unwrap_or(1);
-            for (length, &count) in counts {
-                let bar = "#".repeat((40 * count).div_ceil(most) as usize);
-                writeln!(f, "  {length:>4}  {count:>9}  {:>5.1} %  {bar}", 100.0 * share(count, all))?;
+            for (length, &number) in counts {
+                let bar = "#".repeat((40 * number).div_ceil(most) as usize);
+                writeln!(f, "  {length:>4}  {:>9}  {:>5.1} %  {bar}", count(number), 100.0 * share(number, all))?;
             }
         }
         if !self.drawing.is_empty() {
@@ -345,6 +381,18 @@ mod tests {
              spans            [=====]\n\n"
         );
         assert!(report.to_string().contains("masked tokens    7 of 13: 53.85 %"), "{report}");
+        // A narrow terminal gets ten bases a row, and the same marks below them.
+        assert_eq!(
+            report.within(20).drawing,
+            "bases      0  ATCGATCGAT\n\
+             hidden                ^^\n\
+             tokens        ...#######\n\
+             spans            [=====]\n\n\
+             bases     10  CGATCGAT\n\
+             hidden\n\
+             tokens        ...\n\
+             spans\n\n"
+        );
     }
 
     #[test]

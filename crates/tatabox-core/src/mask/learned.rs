@@ -9,6 +9,7 @@ use crate::count::{KmerCounts, LONGEST};
 use crate::error::{Error, Result};
 use crate::pmi::{PmiTable, Threshold, is_table, length_of_all};
 use crate::tokenizer::Tokens;
+use crate::words::{count, counted};
 
 /// The scores that a strategy goes by.
 #[derive(Clone, Debug, PartialEq)]
@@ -113,21 +114,23 @@ impl MaskScores {
 }
 
 impl fmt::Display for MaskScores {
-    /// `ranks of 3072 of all 4096 6-mers`; `a vocabulary of 23456 words of 2 to 10 bases, each seen 12 times or more`.
+    /// `ranks of 3,072 of all 4,096 6-mers`; `a vocabulary of 23,456 words of 2 to 10 bases, each seen 12 times or more`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Table(table) => {
-                write!(f, "ranks of {} of all {} {}-mers", table.rows().len(), table.counts().len(), table.k())
+                let [ranked, all] = [table.rows().len(), table.counts().len()].map(|number| count(number as u64));
+                write!(f, "ranks of {ranked} of all {all} {}-mers", table.k())
             }
             Self::Vocabulary(vocabulary) => {
                 let entries = vocabulary.entries();
-                let longest = entries.iter().map(|entry| entry.length).max().unwrap_or(0);
+                let lengths = || entries.iter().map(|entry| entry.length);
+                let (shortest, longest) = (lengths().min().unwrap_or(0), lengths().max().unwrap_or(0));
+                let lengths =
+                    if shortest == longest { format!("{longest}") } else { format!("{shortest} to {longest}") };
                 let least = entries.iter().map(|entry| entry.count).min().unwrap_or(0);
-                write!(
-                    f,
-                    "a vocabulary of {} words of 2 to {longest} bases, each seen {least} times or more",
-                    entries.len()
-                )
+                let seen = if least == 1 { "once".to_string() } else { format!("{} times", count(least)) };
+                let words = counted(entries.len() as u64, "word");
+                write!(f, "a vocabulary of {words} of {lengths} bases, each seen {seen} or more")
             }
         }
     }
@@ -301,7 +304,7 @@ mod tests {
         assert!(error.to_string().contains("`mask.scores` is a table of k-mers of one length"), "{error}");
         let error = MaskScores::of_file(&MaskConfig { min_count: Some(5), ..named }, &path, 6, 1).unwrap_err();
         assert!(error.to_string().contains("scored already"), "{error}");
-        assert!(scores.to_string().ends_with(" of all 1024 5-mers"), "{scores}");
+        assert!(scores.to_string().ends_with(" of all 1,024 5-mers"), "{scores}");
         // A table of one length is no masking vocabulary, and the other way round.
         let vocabulary = MaskScores::of_counts(&config(Strategy::PmiVocab), &counts, 6, 1).unwrap();
         vocabulary.write(&path).unwrap();

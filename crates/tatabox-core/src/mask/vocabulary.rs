@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 use crate::io::lines::{Lines, quoted};
 use crate::io::whole;
 use crate::pmi::{HEADER, LENGTHS, PAPER_THRESHOLD, PmiTable, Scorer, Threshold, score_rows};
+use crate::words::counted;
 
 /// Entries of the paper's vocabulary.
 pub(super) const ENTRIES: usize = 40_000;
@@ -79,10 +80,17 @@ impl MaskVocabulary {
             }));
         }
         if entries.is_empty() {
-            let most = seen.iter().max().copied().unwrap_or(0);
+            let Some(&most) = seen.iter().max() else {
+                return Err(Error::Data {
+                    what: format!("no word of 2 to {LONGEST} bases occurs in what was counted"),
+                    hint: "give a genome with known bases side by side, or the counts of one".into(),
+                });
+            };
             return Err(Error::Data {
                 what: format!(
-                    "no word of 2 to {LONGEST} bases was seen {least} times; the most frequent one was seen {most} times"
+                    "no word of 2 to {LONGEST} bases was seen {}; the most frequent one was seen {}",
+                    counted(least, "time"),
+                    counted(most, "time")
                 ),
                 hint: "lower `mask.min_count`, or leave it out".into(),
             });
@@ -140,7 +148,9 @@ impl MaskVocabulary {
                 let number = text.parse::<f64>().ok().filter(|number| number.is_finite());
                 number.ok_or_else(|| lines.wrong(at, "a score", quoted(text), HINT))
             };
-            let count = count.parse().map_err(|_| lines.wrong(at, "a count of 0 or more", quoted(count), HINT))?;
+            let count = count
+                .parse()
+                .map_err(|_| lines.wrong(at, "a count: a whole number of 0 or more", quoted(count), HINT))?;
             entries.push(VocabularyEntry { length, kmer, count, pmi: score(pmi)?, npmi: score(npmi)? });
             if let [.., better, worse] = entries.as_slice()
                 && better.npmi < worse.npmi
@@ -192,7 +202,10 @@ mod tests {
         let vocabulary = MaskVocabulary::choose(&counts(50_000), Scorer::Eq1, None).unwrap();
         assert!(vocabulary.entries().len() > 100);
         let error = MaskVocabulary::choose(&counts(5_000), Scorer::Eq1, Some(5_000)).unwrap_err();
-        assert!(error.to_string().starts_with("no word of 2 to 10 bases was seen 5000 times"), "{error}");
+        assert!(error.to_string().starts_with("no word of 2 to 10 bases was seen 5,000 times"), "{error}");
+        let none = count_sequences(&[&[0]], 1..=LONGEST, Strands::Forward).unwrap();
+        let error = MaskVocabulary::choose(&none, Scorer::Eq1, None).unwrap_err();
+        assert_eq!(error.to_string(), "no word of 2 to 10 bases occurs in what was counted");
         let few = count_sequences(&[&[0, 1, 2]], 1..=6, Strands::Forward).unwrap();
         let error = MaskVocabulary::choose(&few, Scorer::Eq1, None).unwrap_err();
         assert!(error.hint().unwrap().contains("-k 1..10"), "{error}");

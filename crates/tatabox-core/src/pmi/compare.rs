@@ -1,5 +1,7 @@
 //! How much two score tables agree.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
 use super::PmiTable;
@@ -32,7 +34,8 @@ pub struct Overlap {
 }
 
 impl PmiTable {
-    /// Compares the ranks of two tables; `best` says for how many of the best the overlap is asked, each at most the number of ranks in the shorter table.
+    /// Compares the ranks of two tables; `best` says for how many of the best the overlap is asked: each at most the number of ranks in the shorter table,
+    /// and each once.
     ///
     /// # Errors
     /// [`Error::Data`] where the lengths differ, or fewer than two k-mers have a rank in both.
@@ -56,8 +59,7 @@ impl PmiTable {
             theirs.iter().zip(0usize..).map(|(&(_, ours), rank)| (ours.abs_diff(rank) as f64).powi(2)).sum();
         let n = kmers as f64;
         let shorter = self.rows().len().min(other.rows().len());
-        let overlap = |&of: &usize| {
-            let of = of.min(shorter);
+        let overlap = |of: usize| {
             let among = |row: &&super::PmiRow| other.rank(row.kmer).is_some_and(|rank| rank as usize <= of);
             Overlap { of, shared: self.rows()[..of].iter().filter(among).count() }
         };
@@ -67,7 +69,7 @@ impl PmiTable {
             only: [self.rows().len() - kmers, other.rows().len() - kmers],
             spearman: 1.0 - 6.0 * squares / (n * (n * n - 1.0)),
             largest_pmi_difference: pairs().map(|(ours, theirs)| (ours.pmi - theirs.pmi).abs()).fold(0.0, f64::max),
-            best: best.iter().map(overlap).collect(),
+            best: best.iter().map(|&of| of.min(shorter)).collect::<BTreeSet<_>>().into_iter().map(overlap).collect(),
         })
     }
 }
@@ -92,7 +94,7 @@ mod tests {
     fn equals_what_is_known_by_hand() {
         let left = table(&[Some(5.0), Some(4.0), Some(3.0), Some(2.0), Some(1.0)]);
         let right = table(&[Some(4.0), Some(5.0), Some(3.0), None, Some(1.0), Some(9.0)]);
-        let found = left.compare(&right, &[1, 2, 3, 100]).unwrap();
+        let found = left.compare(&right, &[3, 1, 2, 100, 3, 200]).unwrap();
         // In both: 0, 1, 2, 4, ranked 1 2 3 4 and 2 1 3 4: rho = 1 - 6 * 2 / (4 * 15).
         assert_eq!((found.kmers, found.only), (4, [1, 1]));
         assert!((found.spearman - 0.8).abs() < 1e-12);

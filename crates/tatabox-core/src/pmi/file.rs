@@ -95,7 +95,9 @@ impl PmiTable {
                 let hint = if other { VOCABULARY } else { AGAIN };
                 return Err(lines.wrong(at, format!("a k-mer of {length} letters A, C, G, T"), quoted(word), hint));
             };
-            let count = count.parse().map_err(|_| lines.wrong(at, "a count of 0 or more", quoted(count), AGAIN))?;
+            let count = count
+                .parse()
+                .map_err(|_| lines.wrong(at, "a count: a whole number of 0 or more", quoted(count), AGAIN))?;
             if counts[kmer].replace(count).is_some() {
                 return Err(lines.wrong(at, "each k-mer once", format!("{} again", quoted(word)), AGAIN));
             }

@@ -20,6 +20,8 @@ pub struct MotifRanks {
     pub motif: String,
     /// The part of it that is looked up, capitals.
     pub core: String,
+    /// Other runs of capitals that are as long as the core, and are not looked up.
+    pub ties: Vec<String>,
     /// `contained`: the best k-mers that contain the core; `windows`: all k-mers of the core.
     pub rule: Rule,
     /// The best first, those without a rank last.
@@ -72,7 +74,7 @@ impl PmiTable {
             return Err(refused(expected, "write a consensus like TATAAA, nTATAAAr or TATAWAW"));
         }
         let letters: Vec<char> = motif.chars().collect();
-        let core = core(&letters, self.k());
+        let (core, ties) = core(&letters, self.k());
         if core.is_empty() {
             return Err(refused("nothing is left of it without N".into(), "write a consensus like TATAAA or nTATAAAr"));
         }
@@ -98,7 +100,7 @@ impl PmiTable {
             npmi: self.row(kmer).map(|row| row.npmi),
         };
         let core = core.iter().map(char::to_ascii_uppercase).collect();
-        Ok(MotifRanks { motif: motif.into(), core, rule, kmers: kmers.into_iter().map(of).collect() })
+        Ok(MotifRanks { motif: motif.into(), core, ties, rule, kmers: kmers.into_iter().map(of).collect() })
     }
 
     /// True where the word stands anywhere in the k-mer.
@@ -108,18 +110,20 @@ impl PmiTable {
     }
 }
 
-/// The part of a motif that is looked up.
-fn core(letters: &[char], k: usize) -> &[char] {
-    let runs = letters.split(|letter| !letter.is_ascii_uppercase()).map(trimmed);
-    let longest = runs.rev().max_by_key(|run| run.len()).unwrap_or_default();
+/// The part of a motif that is looked up, and other words that are as long.
+fn core(letters: &[char], k: usize) -> (&[char], Vec<String>) {
+    let runs = || letters.split(|letter| !letter.is_ascii_uppercase()).map(trimmed);
+    let longest = runs().rev().max_by_key(|run| run.len()).unwrap_or_default();
     if longest.len() + 1 >= k {
-        return longest;
+        let ties = runs().filter(|run| run.len() == longest.len() && *run != longest);
+        return (longest, ties.map(|run| run.iter().collect()).collect());
     }
     let capital = |letter: &char| letter.is_ascii_uppercase() && *letter != 'N';
-    match (letters.iter().position(capital), letters.iter().rposition(capital)) {
+    let core = match (letters.iter().position(capital), letters.iter().rposition(capital)) {
         (Some(first), Some(last)) => &letters[first..=last],
         _ => trimmed(letters),
-    }
+    };
+    (core, Vec::new())
 }
 
 /// Without N at the ends.
@@ -211,6 +215,14 @@ mod tests {
         ] {
             assert_eq!(found(motif).0, core, "{motif}");
         }
+    }
+
+    #[test]
+    fn a_run_as_long_as_the_core_is_named() {
+        let of = |motif: &str| (found(motif).0, table().motif(motif).unwrap().ties);
+        assert_eq!(of("TTGACAnnnTATAAT"), ("TTGACA".to_string(), vec!["TATAAT".to_string()]));
+        assert_eq!(of("TTGACAnnnTATAA"), ("TTGACA".to_string(), vec![]));
+        assert_eq!(of("TATAAAnTATAAA"), ("TATAAA".to_string(), vec![]), "one word twice is no other word");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use super::table::Score;
 use super::{LENGTHS, PmiTable, Scorer, Threshold};
 use crate::count::{KmerCounts, kmer};
 use crate::error::{Error, Result};
+use crate::words::counted;
 
 impl PmiTable {
     /// Scores the k-mers that were seen often enough.
@@ -61,7 +62,7 @@ impl PmiTable {
         let whole = logs(tables.len() - 1);
         let best = best(&pieces, k);
 
-        let least = least(words, threshold)?;
+        let least = least(words, k, threshold)?;
         let scores = (words.iter().zip(whole).zip(best))
             .map(|((&count, whole), best)| {
                 (count >= least).then(|| match scorer {
@@ -122,14 +123,24 @@ fn agree(words: &[u64], shorter: &[&[u64]], k: usize) -> Result<()> {
 }
 
 /// The threshold c, which some k-mer reaches.
-fn least(words: &[u64], threshold: Threshold) -> Result<u64> {
+fn least(words: &[u64], k: usize, threshold: Threshold) -> Result<u64> {
     let most = words.iter().max().copied().unwrap_or(0);
+    if most == 0 {
+        return Err(Error::Data {
+            what: format!("no {k}-mer occurs in what was counted"),
+            hint: format!("give a genome with {k} known bases or more side by side, or the counts of one"),
+        });
+    }
     let least = threshold.least(words);
     if most >= least {
         return Ok(least);
     }
     Err(Error::Data {
-        what: format!("no k-mer was seen {least} times; the most frequent one was seen {most} times"),
+        what: format!(
+            "no {k}-mer was seen {}; the most frequent one was seen {}",
+            counted(least, "time"),
+            counted(most, "time")
+        ),
         hint: "lower `--min-count`, or leave it away".into(),
     })
 }

@@ -11,11 +11,11 @@ impl Renderer for Latex {
         let mut out = format!("% {}\n", report.title.replace(char::is_control, " "));
         for section in &report.sections {
             if let Body::Table(one) = &section.body {
-                let caption = [format!("{}.", section.title), section.note.clone()].join(" ");
+                let caption = [escaped(&format!("{}.", section.title)), marked(&section.note)].join(" ");
                 out += &format!(
                     "\n\\begin{{table}}\n\\centering\n{}\\caption{{{}}}\n\\label{{tab:{}}}\n\\end{{table}}\n",
                     table(one),
-                    escaped(caption.trim_end()),
+                    caption.trim_end(),
                     section.id
                 );
             }
@@ -36,6 +36,17 @@ fn table(table: &Table) -> String {
         out += &line(row.iter().map(|cell| escaped(&cell.shown())).collect());
     }
     out + "\\bottomrule\n\\end{tabular}\n"
+}
+
+/// A note, with what stands between backticks as code.
+fn marked(note: &str) -> String {
+    if !note.matches('`').count().is_multiple_of(2) {
+        return escaped(note);
+    }
+    let part = |(at, part): (usize, &str)| {
+        if at % 2 == 0 { escaped(part) } else { format!("\\texttt{{{}}}", escaped(part)) }
+    };
+    note.split('`').enumerate().map(part).collect()
 }
 
 /// Text without what LaTeX would read as a command.
@@ -79,7 +90,7 @@ mod tests {
             title: "A\ntitle".into(),
             subtitle: "sub".into(),
             sections: vec![
-                Section::new("m", "Models", Body::Table(models)).with_note("<95 %>"),
+                Section::new("m", "Models", Body::Table(models)).with_note("<95 %>, `masked %`"),
                 Section::new("t", "Words", Body::Text { paragraphs: vec!["one".into()] }),
             ],
         };
@@ -96,7 +107,7 @@ a\\_b \\& \\textbackslash{}c\\{\\textasciitilde{}\\} & 0.5 $\\pm$ 0.1 & $-$0.25 
 100 \\% & -- & -- \\\\
 \\bottomrule
 \\end{tabular}
-\\caption{Models. \\textless{}95 \\%\\textgreater{}}
+\\caption{Models. \\textless{}95 \\%\\textgreater{}, \\texttt{masked \\%}}
 \\label{tab:m}
 \\end{table}
 ";

@@ -16,7 +16,7 @@ impl Renderer for Markdown {
         for section in &report.sections {
             out += &format!("\n## {}\n\n", escaped(&section.title));
             if !section.note.is_empty() {
-                out += &format!("{}\n\n", escaped(&section.note));
+                out += &format!("{}\n\n", marked(&section.note));
             }
             out += &match &section.body {
                 Body::Facts { facts } => {
@@ -51,6 +51,17 @@ fn table(table: &Table) -> String {
 fn bar_rows(bars: &Bars) -> Table {
     let rows = bars.bars.iter().map(|bar| vec![Cell::text(&bar.name), Cell::number(bar.value, bars.decimals)]);
     Table { columns: vec![String::new(), bars.label.clone()], rows: rows.collect() }
+}
+
+/// A note, with what stands between backticks as code.
+fn marked(note: &str) -> String {
+    if !note.matches('`').count().is_multiple_of(2) {
+        return escaped(note);
+    }
+    let part = |(at, part): (usize, &str)| {
+        if at % 2 == 0 { escaped(part) } else { format!("`{}`", part.replace(char::is_control, " ")) }
+    };
+    note.split('`').enumerate().map(part).collect()
 }
 
 /// Text on one line, without what Markdown or the HTML in it would read as marks.

@@ -79,7 +79,8 @@ impl Arm {
         Ok((common, arms.collect::<Result<_>>()?))
     }
 
-    /// An arm of the command line: `NAME:key=value,key=value`. Commas in brackets and quotes belong to a value.
+    /// An arm of the command line: `NAME:key=value,key=value`, or a name alone for the common recipe as it is. Commas in brackets and quotes belong to a
+    /// value.
     ///
     /// # Errors
     /// As [`Settings::set`] and [`Arm::new`].
@@ -95,12 +96,22 @@ impl Arm {
     pub fn parse(text: &str) -> Result<Self> {
         let place = format!("--arm {text}");
         let (name, keys) = text.split_once(':').unwrap_or((text, ""));
+        if text.contains(':') && keys.trim().is_empty() {
+            return Err(Error::Recipe {
+                place,
+                what: "expected keys after `:`, got none".to_string(),
+                hint: format!(
+                    "write `--arm {name}` for the common recipe as it is, or `--arm {name}:mask.strategy=token`"
+                ),
+            });
+        }
         let mut settings = Settings::empty();
         for assignment in pieces(keys) {
             if assignment.trim().is_empty() {
                 continue;
             }
-            settings.set(assignment).map_err(|error| match error {
+            let typed = format!("--arm {}:{}", name.trim(), assignment.trim());
+            settings.set_at(assignment, typed).map_err(|error| match error {
                 Error::Recipe { what, .. } => Error::Recipe {
                     place: place.clone(),
                     what: format!("in `{assignment}`: {what}"),
@@ -198,6 +209,9 @@ mod tests {
             [("mask.spans", "[6, 8]"), ("mask.strategy", "\"random-mask\""), ("train.learning_rate", "0.001")];
         assert_eq!(given, expected.map(|(key, value)| (key.to_string(), value.to_string())));
         assert_eq!(Arm::parse("plain").unwrap().settings.given().count(), 0);
+        let error = Arm::parse("plain:").unwrap_err();
+        assert_eq!(error.to_string(), "--arm plain:: expected keys after `:`, got none");
+        assert!(error.hint().unwrap().starts_with("write `--arm plain` for the common recipe as it is"));
         let error = Arm::parse("a:mask.strategy").unwrap_err();
         assert!(error.to_string().contains("in `mask.strategy`: expected `key=value`"), "{error}");
         assert!(error.hint().unwrap().contains("--arm wide:"));
@@ -220,6 +234,8 @@ mod tests {
             let error = Arm::parse(&format!("a:{key}")).expect_err(key);
             let name = key.split('=').next().unwrap();
             assert!(error.to_string().contains(&format!("arm `a`: `{name}` cannot differ between arms")), "{error}");
+            // What was typed is an arm, and no `--set`.
+            assert!(error.to_string().starts_with(&format!("--arm a:{key}, ")), "{error}");
         }
     }
 

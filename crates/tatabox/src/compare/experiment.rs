@@ -8,6 +8,7 @@ use tatabox_core::corpus::Part;
 use tatabox_core::genome::{Genome, GenomeCard};
 use tatabox_core::mask::frozen::FrozenMasks;
 use tatabox_core::report::Fact;
+use tatabox_core::words::{count, counted};
 
 use super::analysis::{Answered, Comparison, Point, analyse};
 use super::arm::in_arm;
@@ -313,12 +314,17 @@ fn facts(arms: &[ResolvedArm], plan: &Plan, dataset: &Dataset) -> Facts {
         if differ { "differs: see below".to_string() } else { first }
     };
     vec![
-        Fact::new("Genome", format!("{} ({} bases)", files.join(", "), dataset.genome.bases())),
+        Fact::new("Genome", format!("{} ({} bases)", files.join(", "), count(dataset.genome.bases()))),
         Fact::new("Held out", dataset.held_out.join(", ")),
         Fact::new("Tokens", format!("{} of {} bases, stride {}", tokenizer.kind, tokenizer.k, tokenizer.stride)),
         Fact::new(
             "Frozen masks",
-            format!("{} masked sequences of {} held-out windows, seed {}", plan.sequences, plan.windows, config.seed),
+            format!(
+                "{} of {}, seed {}",
+                counted(plan.sequences as u64, "masked sequence"),
+                counted(plan.windows as u64, "held-out window"),
+                config.seed
+            ),
         ),
         Fact::new(
             "Model",
@@ -336,8 +342,8 @@ fn facts(arms: &[ResolvedArm], plan: &Plan, dataset: &Dataset) -> Facts {
             "A run",
             same(&|at, config| {
                 format!(
-                    "{} steps, about {:.2} M tokens of windows of at most {}",
-                    config.train.steps,
+                    "{}, about {:.2} M tokens of windows of at most {}",
+                    counted(config.train.steps, "step"),
                     plan.tokens[at] / 1e6,
                     config.data.max_length
                 )

@@ -313,7 +313,7 @@ fn curves_by_mask(comparison: &Comparison) -> Vec<Section> {
 pub(super) fn csv(comparison: &Comparison) -> String {
     let mut text = String::from(
         "arm,mask,seeds,nats_per_token,nats_per_token_sd,perplexity,perplexity_sd,bits_per_hidden_base,bits_per_hidden_base_sd,mask_rate,\
-         difference,seeds_low,seeds_high,seeds_student_p,seeds_flip_p,windows_low,windows_high,windows_p,windows_p_holm\n",
+         difference,seeds_low,seeds_high,seeds_student_p,seeds_flip_p,windows_low,windows_high,windows_p,windows_p_holm,against\n",
     );
     let number =
         |value: Option<f64>| value.filter(|value| value.is_finite()).map_or(String::new(), |value| value.to_string());
@@ -338,8 +338,9 @@ pub(super) fn csv(comparison: &Comparison) -> String {
                     cells.extend([number(one.seeds.student_p), number(Some(one.seeds.sign_flip_p))]);
                     cells.extend(low(one.windows.interval));
                     cells.extend([number(Some(one.windows.p)), number(Some(one.windows.p_holm))]);
+                    cells.push(comparison.against.clone());
                 }
-                None => cells.extend(vec![String::new(); 9]),
+                None => cells.extend(vec![String::new(); 10]),
             }
             line(cells);
         }
@@ -351,7 +352,7 @@ pub(super) fn csv(comparison: &Comparison) -> String {
             for value in [Some(score.nats_per_token), Some(score.perplexity), score.bits_per_hidden_base] {
                 cells.extend([number(value), String::new()]);
             }
-            cells.extend(vec![String::new(); 10]);
+            cells.extend(vec![String::new(); 11]);
             line(cells);
         }
     }
@@ -425,6 +426,7 @@ mod tests {
             (cell(1, 0), cell(1, 1), cell(1, 2), cell(1, 10)),
             ("kmer-span".into(), "all".into(), "2".into(), String::new())
         );
+        assert_eq!([cell(1, 19), cell(7, 19), cell(13, 19)], ["", "kmer-span", ""], "{text}");
         let difference: f64 = cell(7, 10).parse().unwrap();
         let nats = |line: usize| cell(line, 3).parse::<f64>().unwrap();
         assert!((difference - (nats(7) - nats(1))).abs() < 1e-12);

@@ -146,9 +146,9 @@ fn what_is_no_table_of_counts_names_the_line() {
             "kmer,count\n",
             "`counts.tsv`, line 1: expected the header `kmer<TAB>count`, or Jellyfish's dump, got `kmer,count`",
         ),
-        ("A 1\nT x\n", "`counts.tsv`, line 2: expected a count of 0 or more, got `x`"),
-        ("A 1\nT -5\n", "`counts.tsv`, line 2: expected a count of 0 or more, got `-5`"),
-        ("A 1\nT 1.5\n", "`counts.tsv`, line 2: expected a count of 0 or more, got `1.5`"),
+        ("A 1\nT x\n", "`counts.tsv`, line 2: expected a count: a whole number of 0 or more, got `x`"),
+        ("A 1\nT -5\n", "`counts.tsv`, line 2: expected a count: a whole number of 0 or more, got `-5`"),
+        ("A 1\nT 1.5\n", "`counts.tsv`, line 2: expected a count: a whole number of 0 or more, got `1.5`"),
         ("A 18446744073709551616\n", "`counts.tsv`, line 1: expected a count below 2^64, got `18446744073709551616`"),
         (
             "A 18446744073709551615\nT 1\n",
@@ -164,7 +164,7 @@ fn what_is_no_table_of_counts_names_the_line() {
         ("ACGT 1\nacgt 2\n", "`counts.tsv`, line 2: expected each k-mer once, got `acgt` again"),
         (">5\nACGT\n>6\n", "`counts.tsv`, line 3: expected a k-mer under its count, got the end of the file"),
         (">5\nACGT\nACGT\n", "`counts.tsv`, line 3: expected a count after `>`, got `ACGT`"),
-        (">chr1\nACGT\n", "`counts.tsv`, line 1: expected a count of 0 or more, got `chr1`"),
+        (">chr1\nACGT\n", "`counts.tsv`, line 1: expected a count: a whole number of 0 or more, got `chr1`"),
         ("A 1\nT 12", "`counts.tsv`, line 2: expected a line end, got the end of the file; it was cut short"),
         ("", "`counts.tsv`: expected k-mer counts, got an empty file"),
     ] {

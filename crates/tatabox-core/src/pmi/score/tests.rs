@@ -144,7 +144,11 @@ fn what_cannot_be_scored_says_why() {
     let all = counts(1..=6);
     assert!(error(&all, 6, Scorer::Eq1, Threshold::Count(0)).is_usage());
     let rare = error(&all, 6, Scorer::Eq1, Threshold::Count(1_000_000));
-    assert!(rare.to_string().starts_with("no k-mer was seen 1000000 times"), "{rare}");
+    assert!(rare.to_string().starts_with("no 6-mer was seen 1,000,000 times; the most"), "{rare}");
+    let none = count_sequences(&[&[0, 1]], 1..=6, Strands::Forward).unwrap();
+    let none = error(&none, 6, Scorer::Eq1, Threshold::Default);
+    assert_eq!(none.to_string(), "no 6-mer occurs in what was counted");
+    assert!(none.hint().unwrap().contains("6 known bases"), "{none:?}");
     let mut lie = all.clone();
     let mut pairs = all.of(2).unwrap().to_vec();
     pairs[number("TA")] = 3;
