@@ -490,7 +490,7 @@ impl Settings {
                     .to_string()
             }
             [known] => format!("the nearest known key is `{known}`"),
-            [known @ ..] if !known.is_empty() => format!("the nearest known keys are `{}`", known.join("`, `")),
+            known if !known.is_empty() => format!("the nearest known keys are `{}`", known.join("`, `")),
             _ => {
                 let section = key.split('.').next().unwrap_or(key);
                 let inside = |known: &&String| known.starts_with(section) && known[section.len()..].starts_with('.');
