@@ -54,7 +54,7 @@ fn is_dump(text: &[u8]) -> bool {
     lengths.dedup();
     let words: HashSet<&[u8]> = records.iter().map(|[_, word]| *word).collect();
     let together = lengths.iter().collect::<HashSet<_>>().len() == lengths.len();
-    let too_long = lengths.iter().any(|&length| length > LONGEST); // k-mers all the same, of which the reader says so
+    let too_long = lengths.iter().any(|&length| length > LONGEST); // of one length they are a dump all the same, which the reader refuses
     words.len() == records.len()
         && together
         && records.len() + rest.len() >= 2 * lengths.len().max(1)

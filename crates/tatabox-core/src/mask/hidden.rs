@@ -72,8 +72,8 @@ impl Hidden {
         self.before[start + self.k] - self.before[start]
     }
 
-    /// The chance that the 80/10/10 draw keeps tokens which, together with the visible ones, spell out the whole answer at a selected position: what can
-    /// be read in the model's input, if by a reader who trusts what is kept and passes over what is replaced. `selected` is what made these hidden bases.
+    /// The chance that the 80/10/10 draw keeps tokens which, together with the visible ones, spell out the whole answer at a selected position, its own
+    /// token among them. (Nobody who reads the input can tell a kept token from a replaced one.) `selected` is what made these hidden bases.
     pub(super) fn readable(&self, position: TokenPos, selected: &[TokenPos], unit: CorruptionUnit) -> f64 {
         let (at, reach) = (position.index() - 1, (self.k - 1) / self.stride);
         let start = at * self.stride;
