@@ -360,13 +360,12 @@ fn an_output_that_holds_a_run_is_refused_before_anything_else() {
 fn a_start_that_is_refused_leaves_no_directory() {
     let world = World::new();
     for (set, what) in [
-        ("data.holdout=chrXVII", "chrXVII"),
-        ("data.max_length=512", "shorter"),
-        ("train.micro_batch_tokens=10", "longest sample"),
-        ("mask.spans=[6]", "mask.spans"),
+        (&["data.holdout=chrXVII"][..], "chrXVII"),
+        (&["data.max_length=512", "data.holdout=chrI:1-300"], "the held-out part is too small"),
+        (&["train.micro_batch_tokens=10"], "longest sample"),
+        (&["mask.spans=[6]"], "mask.spans"),
     ] {
-        let set = [set, "train.steps=3"];
-        let set = if what == "shorter" { vec![set[0], "data.holdout=chrI:1-300"] } else { set.to_vec() };
+        let set = [set, &["train.steps=3"]].concat();
         let error = world.start("run", &set, &mut (), &AtomicBool::new(false)).unwrap_err();
         assert!(error.to_string().contains(what), "{set:?}: {error}");
         assert!(!world.path("run").exists());

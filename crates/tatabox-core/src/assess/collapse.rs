@@ -19,6 +19,9 @@ const LEAST: f64 = 0.01;
 /// assert!(!is_collapsed(Task::Regression, &[&low, &high], &[vec![0.5], vec![0.6]]));
 /// assert!(!is_collapsed(Task::Regression, &[&low, &low], &[vec![0.5], vec![0.5]]));
 /// ```
+///
+/// # Panics
+/// As [`assess`](super::assess()).
 pub fn is_collapsed(task: Task, targets: &[&Target], scores: &[Vec<f64>]) -> bool {
     if targets.windows(2).all(|pair| pair[0] == pair[1]) {
         return false;
