@@ -4,7 +4,7 @@ mod args;
 mod commands;
 mod experiment;
 mod failure;
-mod figure;
+mod mask_drawing;
 mod progress;
 mod scores;
 mod settings;

@@ -105,7 +105,7 @@ pub fn models(given: &[String], with_fresh: bool) -> anyhow::Result<Vec<Model>> 
     let mut models = Vec::new();
     for text in given {
         let model = Model::parse(text)?;
-        let fresh = with_fresh.then(|| model.forgotten());
+        let fresh = with_fresh.then(|| model.with_fresh_weights());
         models.push(model);
         models.extend(fresh);
     }

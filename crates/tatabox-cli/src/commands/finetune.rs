@@ -136,7 +136,7 @@ fn begin(args: &Args, model: &Path, output: &Path, settings: &Settings, stop: &S
     }
     let mut pretrained = Pretrained::open(model)?;
     if args.from_scratch {
-        pretrained = pretrained.forgotten();
+        pretrained = pretrained.with_fresh_weights();
     }
     let config = pretrained.resolve(recipe)?;
     let source = args.labelled.source(args.dev_share);

@@ -16,7 +16,7 @@ use tatabox_core::tokenizer::Tokenizer;
 
 use crate::failure::Refusal;
 use crate::settings::{RecipeArgs, Settings, check_one_on_stdout, check_output, names};
-use crate::{figure, ui};
+use crate::{mask_drawing, ui};
 
 /// Freeze masks for evaluation, or look at the masks of a recipe
 #[derive(Debug, clap::Subcommand)]
@@ -169,7 +169,7 @@ fn inspect(args: &InspectArgs, settings: &Settings) -> anyhow::Result<()> {
     }
     let (strategy, learned) = masks(&config, &genome)?;
     if let Some(path) = &args.svg {
-        let drawing = figure::masks(&*strategy, &tokenizer, &windows, step, config.seed).ok_or_else(|| {
+        let drawing = mask_drawing::masks(&*strategy, &tokenizer, &windows, step, config.seed).ok_or_else(|| {
             Refusal::new("no span stands alone in these windows", "draw more of them: `--sequences 1000`")
         })?;
         whole::write(path, |out| out.write_all(drawing.as_bytes()))?;

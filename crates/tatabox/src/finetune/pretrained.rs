@@ -71,7 +71,7 @@ impl Pretrained {
     }
 
     /// The same encoder with fresh weights, for comparison: what pretraining brought is what it lacks.
-    pub fn forgotten(mut self) -> Self {
+    pub fn with_fresh_weights(mut self) -> Self {
         self.weights.clear();
         self.notes = vec!["all weights start fresh".to_string()];
         self

@@ -58,7 +58,7 @@ impl Model {
     }
 
     /// The same model with fresh weights, under a name of its own.
-    pub fn forgotten(&self) -> Model {
+    pub fn with_fresh_weights(&self) -> Model {
         Model { name: format!("{}-fresh", self.name), from_scratch: true, ..self.clone() }
     }
 
@@ -137,7 +137,7 @@ pub fn open(models: &mut [Model]) -> Result<Vec<Box<dyn Contestant>>> {
             return Err(Error::format(&model.run, "", expected, pretrained.sha256, hint));
         }
         if model.from_scratch {
-            pretrained = pretrained.forgotten();
+            pretrained = pretrained.with_fresh_weights();
         }
         contestants.push(Box::new(Tuned { model: model.clone(), pretrained: Arc::new(pretrained) }));
     }
@@ -190,7 +190,7 @@ mod tests {
         );
         assert_eq!(Model::parse("wide=runs/rm").unwrap().name, "wide");
         assert_eq!(Model::parse("runs/a=b/rm").unwrap().name, "rm", "a directory may have `=` in its name");
-        assert_eq!(model.forgotten().name, "rm.2-fresh");
+        assert_eq!(model.with_fresh_weights().name, "rm.2-fresh");
         for bad in ["cnn=x", "kmer-regression", "a b", "..", "/", "=x"] {
             let error = Model::parse(bad).expect_err(bad);
             assert!(error.hint().is_some() && error.is_usage(), "{error}");
