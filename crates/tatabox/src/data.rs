@@ -286,18 +286,6 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn tiles_need_batches_of_sequences() {
-        let folder = tempfile::tempdir().unwrap();
-        let genome = genome(folder.path()).1;
-        let tiling = |size: &str| {
-            let config = config(&["data.sampling=tiling", size]);
-            Batches::new(&config, &genome, masks(&config), WIDE).map(|_| ())
-        };
-        tiling("train.batch_size=4").unwrap();
-        assert!(tiling("train.batch_tokens=640").unwrap_err().to_string().starts_with("`data.sampling` is `tiling`"));
-    }
-
-    #[test]
     fn frozen_sequences_keep_their_order_and_their_labels() {
         let folder = tempfile::tempdir().unwrap();
         let frozen = freeze(&config(&[]), &genome(folder.path()).1, 7).unwrap();

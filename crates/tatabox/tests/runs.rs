@@ -361,7 +361,10 @@ fn a_start_that_is_refused_leaves_no_directory() {
     let world = World::new();
     for (set, what) in [
         (&["data.holdout=chrXVII"][..], "chrXVII"),
-        (&["data.max_length=512", "data.holdout=chrI:1-300"], "the held-out part is too small"),
+        (
+            &["data.max_length=512", "train.micro_batch_tokens=512", "data.holdout=chrI:1-300"],
+            "the held-out part is too small",
+        ),
         (&["train.micro_batch_tokens=10"], "longest sample"),
         (&["mask.spans=[6]"], "mask.spans"),
     ] {

@@ -245,7 +245,7 @@ fn what_is_finished_is_not_computed_again_and_arms_and_seeds_are_added() {
     shell.works(&args("cmp", "1", &["--only", "kmer-span"]));
     let before = written(&shell, "cmp");
     let again = shell.tatabox(&args("cmp", "1", &["--only", "kmer-span"]));
-    assert!(again.code == 0 && again.stderr.contains("1 runs, all finished"), "{again:#?}");
+    assert!(again.code == 0 && again.stderr.contains("1 arm x 1 seed = 1 run, all finished"), "{again:#?}");
     assert_eq!(written(&shell, "cmp"), before);
 
     let more = ["--arm", "wide:mask.strategy=random-mask,mask.schedule=fixed-wide", "--against", "token", "--json"];

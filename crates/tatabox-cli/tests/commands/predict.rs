@@ -149,7 +149,7 @@ fn what_cannot_be_asked_is_refused_before_the_work() {
     let cases: [(&[&str], i32, &[&str]); 19] = [
         (&["good.fa", "-o", "x.xlsx"], 2, &["`--output` is `x.xlsx`", ".tsv, .csv, .bed", "--format tsv"]),
         (&["good.fa", "-o", "x.bed"], 2, &["need places on a genome", "--windows"]),
-        (&["good.fa", "-o", "no/such/x.tsv"], 2, &["`no/such` is no directory"]),
+        (&["good.fa", "-o", "no/such/x.tsv"], 2, &["the folder `no/such` is not there"]),
         (&["good.fa", "-o", "x.tsv", "--step", "5"], 2, &["--windows"]),
         (&["gone.fa", "-o", "x.tsv"], 1, &["cannot read `gone.fa`", "check the path"]),
         (&["sim/promoters", "-o", "x.tsv"], 2, &["the directory `sim/promoters`", "give files"]),

@@ -91,9 +91,7 @@ pub fn write(path: &Path, content: impl FnOnce(&mut dyn Write) -> io::Result<()>
     builder.prefix(TEMPORARY);
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666)); // less the umask
-    // The error of `tempfile` names the temporary file, which nobody has asked for.
-    let plain = |error: io::Error| error.raw_os_error().map_or(error.kind().into(), io::Error::from_raw_os_error);
-    let file = builder.tempfile_in(folder).map_err(|error| failed("create")(plain(error)))?;
+    let file = builder.tempfile_in(folder).map_err(failed("create"))?;
     let _listed = Listed::new(file.path());
     let mut out = BufWriter::with_capacity(1 << 18, file);
     content(&mut out).map_err(failed("write"))?;
